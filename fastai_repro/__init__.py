@@ -1,2 +1,11 @@
 "fastai training runs that repeat bit for bit"
 __version__ = "0.0.1"
+
+from fastai_repro.streams import stream_seed
+from fastai_repro.seed import set_seed,seeded,deterministic
+from fastai_repro.digest import digest
+from fastai_repro.digits import digits_path
+from fastai_repro.data import ReproDataBlock,repro_dls
+from fastai_repro.callback import ReproCallback
+
+__all__ = ['stream_seed', 'set_seed', 'seeded', 'deterministic', 'digest', 'digits_path', 'ReproDataBlock', 'repro_dls', 'ReproCallback']
