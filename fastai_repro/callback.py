@@ -57,7 +57,7 @@ def _repro(learn): return next((o for o in learn.cbs if isinstance(o, ReproCallb
 
 def _is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
-# %% ../nbs/30_callback.ipynb #c731986d
+# %% ../nbs/30_callback.ipynb #7bd3d6ae
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
     for o in L(learn.cbs) + L(kwargs.get('cbs')):
@@ -74,7 +74,7 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
 def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
     res = plain(learn, *args, **kwargs)
-    res.mgrs.insert(0, isolated())
+    res.insert(0, isolated())
     return res
 
 _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
@@ -107,18 +107,20 @@ def _key(self:ReproCallback, dls):
     self._run_seed = seed
     return dls
 
-# %% ../nbs/30_callback.ipynb #c96acfe5
+# %% ../nbs/30_callback.ipynb #356d4124
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
     "Around a fit, or a validation or batch outside of one"
     self._inside,self._fitting,self._clocks = True,fit,[]
     self._finding = fit and any(isinstance(o, LRFinder) for o in self.learn.cbs)
+    grads = _grads(self.learn.model) if self._finding else None
     try:
         with isolated(), deterministic(self.strict) if fit else nullcontext(): yield
     finally:
         for clock,looks in self._clocks: clock.epoch,clock.looks = None,looks
-        if fit and not self._finding: self._end_fit()
+        if self._finding: _set_grads(self.learn.model, grads)
+        elif fit: self._end_fit()
         self._inside = self._fitting = self._finding = False
 
 @patch
@@ -187,8 +189,14 @@ def _begin(self:ReproCallback):
     if self.restore: self._restore() if self._runs else self._remember()
     self._base,self._pending,self._runs = 0,False,self._runs+1
 
-# %% ../nbs/30_callback.ipynb #efcda20a
+# %% ../nbs/30_callback.ipynb #44c1447c
 def _tensors(model): return dict([*model.named_parameters(), *model.named_buffers()])
+
+def _grads(model): return {n:None if p.grad is None else p.grad.clone() for n,p in model.named_parameters()}
+
+def _set_grads(model, grads):
+    "fastai's optimizers step, and decay, all parameters that have a gradient: also frozen ones whose gradient is a zero from before"
+    for n,p in model.named_parameters(): p.grad = grads.get(n)
 
 def _opt_state(opt): return opt.opt.state if isinstance(opt, OptimWrapper) else opt.state
 
@@ -197,12 +205,12 @@ def _remember(self:ReproCallback):
     "Keep the weights, buffers and optimizer state that the first run starts from"
     model,state = self.learn.model,_opt_state(self.learn.opt)
     self._start = ({n:t.detach().cpu().clone() for n,t in _tensors(model).items()},
-                   {n:deepcopy(state[p]) for n,p in model.named_parameters() if p in state})
+                   {n:deepcopy(state[p]) for n,p in model.named_parameters() if p in state}, _grads(model))
 
 @patch
 def _restore(self:ReproCallback):
     "Put them back, hyper-parameters excepted"
-    model,(tensors,states) = self.learn.model,self._start
+    model,(tensors,states,grads) = self.learn.model,self._start
     now = _tensors(model)
     if {n:t.shape for n,t in now.items()} != {n:t.shape for n,t in tensors.items()}:
         raise ValueError("`restore=True`: the model has other weights than when the first run started. Use a new `ReproCallback` for a new model")
@@ -210,11 +218,10 @@ def _restore(self:ReproCallback):
         warnings.warn("`restore=True` replaces weights that were changed from outside since the last fit (loaded or edited). "
                       "To train from them, use `restore=False` or a new `ReproCallback`")
     for n,t in now.items(): t.data.copy_(tensors[n])
+    _set_grads(model, {n:g if g is None else g.clone() for n,g in grads.items()})
     if self.learn.opt is None: return
-    state = _opt_state(self.learn.opt)
-    for n,p in model.named_parameters():
-        state.pop(p, None)
-        if n in states: state[p] = deepcopy(states[n])
+    state,names = _opt_state(self.learn.opt),{p:n for n,p in model.named_parameters()}
+    for p,*_ in self.learn.opt.all_params(): state[p] = deepcopy(states.get(names.get(p), {}))
 
 # %% ../nbs/30_callback.ipynb #67277e4d
 @patch
