@@ -62,7 +62,7 @@ def _new_keyed(cls, *args):
     cls = _keyed_class(cls)
     return cls.__new__(cls, *args)
 
-# %% ../nbs/20_data.ipynb #cb28234f
+# %% ../nbs/20_data.ipynb #d13c2c33
 class _KeyedDL(_Keyed):
     "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the global generators alone"
     _loader,_own,_pass,_ordering,_by_batch,_itemwise = None,True,None,False,False,True
@@ -110,7 +110,6 @@ class _KeyedDL(_Keyed):
     def create_batches(self, samps):
         if self._by_batch: return super().create_batches(samps)
         seed = stream_seeds(self._clock.seed, 'item', self._loader, *self._pass)
-        if self.dataset is not None: self.it = iter(self.dataset)
         return self._create_batches(samps, seed)
 
     def _create_batches(self, samps, seed):
