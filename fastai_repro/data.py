@@ -307,10 +307,10 @@ def _changes(a, b):
     if len(a)!=len(b): return [f'{len(a)} loaders -> {len(b)}']
     return [*_item_changes(a, b), *(f'loader {i}: {o}' for i,(x,y) in enumerate(zip(a, b)) for o in _loader_changes(x, y))]
 
-# %% ../nbs/20_data.ipynb #4df96329
+# %% ../nbs/20_data.ipynb #b7aabb80
 class _Recipe:
     "How loaders were built, and what came out"
-    def __init__(self, factory, seed): self.factory,self.seed = factory,seed
+    def __init__(self, factory, seed, is_sorted=False): self.factory,self.seed,self.is_sorted = factory,seed,is_sorted
     def __reduce__(self): return type(None), ()  # functions of a notebook don't pickle, and an export must not need them
     def __deepcopy__(self, memo): return self
 
@@ -318,11 +318,11 @@ class _Recipe:
         with seeded(self.seed, 'build'), _sorting() as used: dls = self.factory()
         if not isinstance(dls, DataLoaders):
             raise TypeError(f"`factory` must return `DataLoaders`, but it returned a {type(dls).__name__}: pass for example `lambda: ImageDataLoaders.from_folder(path)`")
-        if not used: self._say_unsorted(dls)
+        if not (used or self.is_sorted or isinstance(dls, _KeyedDLs)): self._say_unsorted(dls)
         return key_dls(dls, self.seed).rewind()
 
     def _say_unsorted(self, dls):
-        if isinstance(dls, _KeyedDLs) or not all(isinstance(o, PurePath) for dl in dls.loaders for o in _items_of(dl.dataset) or [0]): return
+        if not all(isinstance(o, PurePath) for dl in dls.loaders for o in _items_of(dl.dataset) or [0]): return
         warnings.warn("`factory` does not go through a `DataBlock`, so its paths keep the order in which it lists them: sort them there, "
                       "or results change with the file system")
 
@@ -333,7 +333,7 @@ class _Recipe:
 
     def _attach(self, dls):
         "The recipe of `dls` knows the transforms that it was built with"
-        dls._recipe = recipe = _Recipe(self.factory, self.seed)
+        dls._recipe = recipe = _Recipe(self.factory, self.seed, self.is_sorted)
         recipe.first,recipe.tfms = self.first,[{e:list(getattr(dl,e).fs) for e in _events if hasattr(getattr(dl,e,None), 'fs')} for dl in dls.loaders]
         return dls
 
@@ -362,7 +362,7 @@ def repro_dls(
                         "pass for example `lambda: ImageDataLoaders.from_folder(path)`")
     return _Recipe(factory, check_seed(seed)).first_build()
 
-# %% ../nbs/20_data.ipynb #42c1470d
+# %% ../nbs/20_data.ipynb #9c10f178
 class ReproDataBlock(DataBlock):
     "`DataBlock` that lists paths sorted and whose loaders are keyed"
     def datasets(self,
@@ -405,4 +405,4 @@ def _keyed_dataloaders(first, make, seed, *args, **kwargs):
     def factory():
         dsets = first.pop() if first else make()
         return Datasets.dataloaders(dsets, *args, **kwargs)
-    return repro_dls(factory, seed)
+    return _Recipe(factory, check_seed(seed), is_sorted=True).first_build()
