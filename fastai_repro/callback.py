@@ -5,22 +5,22 @@
 # %% auto #0
 __all__ = ['ReproCallback']
 
-# %% ../nbs/30_callback.ipynb #bb0f6a2f
+# %% ../nbs/30_callback.ipynb #42020b99
 import warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
-from functools import partial
+from functools import lru_cache,partial
 from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
 from fastai.callback.schedule import LRFinder
 from fastai.optimizer import OptimWrapper
-from .streams import check_seed,stream_seed
+from .streams import check_seed,stream_seed,stream_seeds
 from .seed import isolated,seed_all,deterministic,_check_strict
 from .digest import digest
 from .data import _KeyedDLs,key_dls
 
-# %% ../nbs/30_callback.ipynb #3121c130
+# %% ../nbs/30_callback.ipynb #4ddf6800
 class ReproCallback(Callback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
     order,_stateattrs = -100,('_last',) # before every callback that draws
@@ -44,6 +44,10 @@ class ReproCallback(Callback):
         if learn is None: self._detach()
         elif learn is not self._learn: self._attach(learn)
 
+    def __call__(self, event_name):
+        "As in fastai; but to look an event up that isn't there, through learner and model, takes 7 microseconds, eight times a step"
+        if hasattr(type(self), event_name) or event_name=='after_fit': return super().__call__(event_name)
+
 # %% ../nbs/30_callback.ipynb #90c1afc6
 class _Hook:
     "Stands in for the method `name` of one learner, and goes with its copies and pickles"
@@ -57,7 +61,7 @@ def _repro(learn): return next((o for o in learn.cbs if isinstance(o, ReproCallb
 
 def _is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
-# %% ../nbs/30_callback.ipynb #7bd3d6ae
+# %% ../nbs/30_callback.ipynb #0101c8d0
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
     for o in L(learn.cbs) + L(kwargs.get('cbs')):
@@ -66,10 +70,11 @@ def _hooked_fine_tune(learn, plain, *args, **kwargs):
 
 def _hooked_with_events(learn, plain, f, event_type, *args):
     "Isolate what is outermost, and seed the step when all of `before_batch` is done"
-    cb = _repro(learn)
+    cb = None if event_type in ('backward','step') else _repro(learn)
     if cb is None: return plain(learn, f, event_type, *args)
     if event_type=='batch': f = partial(cb._seed_step, f)
-    with nullcontext() if cb._inside else cb._outermost(event_type=='fit'): return plain(learn, f, event_type, *args)
+    if cb._inside: return plain(learn, f, event_type, *args)
+    with cb._outermost(event_type=='fit'): return plain(learn, f, event_type, *args)
 
 def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
@@ -128,7 +133,7 @@ def _end_fit(self:ReproCallback):
     self._base = self._next
     if self.restore: self._end = digest(self.learn.model)
 
-# %% ../nbs/30_callback.ipynb #ec4801b1
+# %% ../nbs/30_callback.ipynb #fbc770ba
 @patch
 def _seed_event(self:ReproCallback, event, *where): seed_all(stream_seed(self._run_seed, 'event', event, *self._pass, *where))
 
@@ -164,15 +169,20 @@ def before_train(self:ReproCallback): self._before_pass('before_train')
 @patch
 def before_validate(self:ReproCallback): self._before_pass('before_validate')
 
-@patch
-def _place(self:ReproCallback): return 'train' if self.learn.training else 'valid', self.learn.iter
+@lru_cache(maxsize=8)
+def _pass_seeds(seed, *path): return stream_seeds(seed, *path)  # hashed once a pass: a step adds its number only
 
 @patch
-def before_batch(self:ReproCallback): self._seed_event('before_batch', *self._place())
+def _seed_batch(self:ReproCallback, *use):
+    learn = self._learn
+    seed_all(_pass_seeds(self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')(learn.iter))
+
+@patch
+def before_batch(self:ReproCallback): self._seed_batch('event', 'before_batch')
 
 @patch
 def _seed_step(self:ReproCallback, f):
-    seed_all(stream_seed(self._run_seed, 'step', *self._pass, *self._place()))
+    self._seed_batch('step')
     f()
 
 # %% ../nbs/30_callback.ipynb #43da5f25

@@ -1,0 +1,100 @@
+"""What `fastai_repro` costs: time per epoch against plain fastai, microseconds per item, batch and step, and `rewind` and `rebuild`.
+
+    python benchmarks/overhead.py [--pairs 24] [--workers 0,2]
+
+Plain fastai and ours train in turn, in one process, on the same data and model. Each round also times plain fastai against
+itself: that A/A ratio is what the machine's noise makes of a ratio of 1. Ratios are medians over the rounds.
+"""
+import random,statistics,tempfile,time,timeit,warnings
+warnings.filterwarnings('ignore')
+from fastai.vision.all import *
+from fastcore.script import call_parse
+from fastai_repro import *
+from fastai_repro.seed import isolated,seed_all,seed_cpu
+from fastai_repro.streams import stream_seeds
+
+def block(cls, n, size):
+    def get_items(path): return sorted(get_image_files(path), key=lambda o: o.stem)[:n]
+    return cls((ImageBlock, CategoryBlock), get_items=get_items, get_y=parent_label, splitter=RandomSplitter(0.2, seed=0),
+               item_tfms=Resize(size), batch_tfms=aug_transforms(size=size))
+
+def learner(dls, cbs=None):
+    with seeded(42, 'init'): learn = vision_learner(dls, resnet18, pretrained=False, metrics=accuracy, cbs=cbs)
+    learn.remove_cb(ProgressCallback)
+    learn.logger = noop
+    return learn
+
+def seconds(learn):
+    start = time.perf_counter()
+    learn.fit(1)
+    return time.perf_counter()-start
+
+def epochs(workers, pairs, n, size):
+    "Median ratios of ours to plain fastai and of plain fastai to itself"
+    kwargs = dict(bs=64, num_workers=workers)
+    make = dict(plain=lambda: learner(block(DataBlock, n, size).dataloaders(digits_path(), **kwargs)),
+                again=lambda: learner(block(DataBlock, n, size).dataloaders(digits_path(), **kwargs)),
+                ours =lambda: learner(block(ReproDataBlock, n, size).dataloaders(digits_path(), **kwargs), ReproCallback()))
+    learns = {k:f() for k,f in make.items()}
+    for o in learns.values(): seconds(o)
+    rounds = []
+    for _ in range(pairs):
+        order = random.sample(list(learns), len(learns))
+        rounds.append({k:seconds(learns[k]) for k in order})
+    ratio = lambda a,b: statistics.median(o[a]/o[b] for o in rounds)
+    print(f"workers {workers}: ours/plain {ratio('ours','plain'):.3f}, plain/plain {ratio('again','plain'):.3f} "
+          f"(medians of {pairs}; an epoch of plain fastai takes {statistics.median(o['plain'] for o in rounds):.2f} s)", flush=True)
+
+def micros(f, n=2000): return min(timeit.repeat(f, number=n, repeat=7))/n*1e6
+
+def parts():
+    "Microseconds of our part, at its fastest of seven"
+    seed = stream_seeds(42, 'item', 0, 'epoch', 3)
+    def item(): seed_cpu(seed(17))
+    def batch():
+        with isolated(): seed_all(seed(17))
+    def plain_step(learn):
+        for e in ('batch','backward','step'): type(learn)._with_events(learn, noop, e, CancelBatchException)
+    def our_step(learn):
+        for e in ('batch','backward','step'): learn._with_events(noop, e, CancelBatchException)
+    dls = block(ReproDataBlock, 100, 8).dataloaders(digits_path(), bs=64, num_workers=0)
+    learn = learner(dls, ReproCallback())
+    learn.fit(1)
+    cb = learn.repro
+    learn.cbs,learn.training,cb._inside = L(cb),True,True
+    ours = micros(lambda: our_step(learn))
+    learn.cbs = L()
+    print(f"per item {micros(item):.1f} us, per batch outside a fit {micros(batch):.0f} us, per step in a fit {ours - micros(lambda: plain_step(learn)):.1f} us", flush=True)
+
+def folder(path, n):
+    "`n` images in ten class folders"
+    im = get_image_files(digits_path())[0].read_bytes()
+    for i in range(10): (path/str(i)).mkdir(parents=True)
+    for i in range(n): (path/str(i%10)/f'{i:06}.png').write_bytes(im)
+    return path
+
+def rebuilds(n):
+    "Time of a plain build, of ours, of `rewind` and of `rebuild` for `n` items"
+    def build(cls): return cls((ImageBlock, CategoryBlock), get_items=get_image_files, get_y=parent_label, splitter=RandomSplitter(0.2, seed=0), item_tfms=Resize(8)).dataloaders(path, num_workers=0)
+    def timed(f):
+        start = time.perf_counter()
+        return f(),time.perf_counter()-start
+    with tempfile.TemporaryDirectory() as d:
+        path = folder(Path(d)/'images', n)
+        build(DataBlock)
+        _,plain = timed(lambda: build(DataBlock))
+        dls,ours = timed(lambda: build(ReproDataBlock))
+        _,rebuild = timed(dls.rebuild)
+        print(f"{n:7} items: build {ours:.2f} s (plain fastai {plain:.2f} s), rebuild {rebuild:.2f} s, rewind {micros(dls.rewind):.2f} us", flush=True)
+
+@call_parse
+def main(
+    pairs:int=24, # Rounds of each measurement
+    workers:str='0,2', # Numbers of workers, with commas
+    n:int=400, # Number of images
+    size:int=32, # Their size in pixels
+):
+    "Print what fastai_repro costs"
+    for w in workers.split(','): epochs(int(w), pairs, n, size)
+    parts()
+    for items in (1000, 100_000): rebuilds(items)
