@@ -1,0 +1,27 @@
+"""Makes README.md from nbs/index.ipynb: the cells that are not hidden, with their text outputs.
+
+    python .ci/readme.py           write README.md
+    python .ci/readme.py --check   exit with status 1 if README.md is not what the notebook gives
+"""
+import re,sys
+from pathlib import Path
+import nbformat
+from nbconvert import MarkdownExporter
+
+root = Path(__file__).resolve().parent.parent
+
+def readme():
+    nb = nbformat.read(root/'nbs'/'index.ipynb', as_version=4)
+    nb.cells = [o for o in nb.cells if not re.match(r'#\s*\|\s*hide', o.source)]
+    for o in nb.cells: o.outputs = [x for x in o.get('outputs', []) if 'text/plain' in x.get('data', {}) or x.output_type=='stream'] if o.cell_type=='code' else []
+    for o in nb.cells:
+        if o.cell_type!='code': del o['outputs']
+    nb.metadata['language_info'] = {'name':'python'}
+    text,_ = MarkdownExporter().from_notebook_node(nb)
+    text = '\n'.join(l.rstrip() for l in text.strip().splitlines())
+    return '<!-- Made from nbs/index.ipynb by .ci/readme.py: edit the notebook -->\n\n' + re.sub(r'\n{3,}', '\n\n', text) + '\n'
+
+if __name__ == '__main__':
+    file,text = root/'README.md',readme()
+    if '--check' not in sys.argv: file.write_text(text, encoding='utf-8')
+    elif file.read_text(encoding='utf-8') != text: sys.exit('README.md is not in sync with nbs/index.ipynb: run `python .ci/readme.py`')
