@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['ReproCallback']
 
-# %% ../nbs/30_callback.ipynb #42020b99
+# %% ../nbs/30_callback.ipynb #756d4ffc
 import warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
-from functools import lru_cache,partial
+from functools import lru_cache,partial,update_wrapper
 from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
@@ -18,14 +18,14 @@ from fastai.optimizer import OptimWrapper
 from .streams import check_seed,stream_seed,stream_seeds
 from .seed import isolated,seed_all,deterministic,_check_strict
 from .digest import digest
-from .data import _KeyedDLs,key_dls
+from .data import key_dls
 
-# %% ../nbs/30_callback.ipynb #4ddf6800
+# %% ../nbs/30_callback.ipynb #90ea55b7
 class ReproCallback(Callback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
-    order,_stateattrs = -100,('_last',) # before every callback that draws
+    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass = None,None,None,('look', 0)
-    _inside,_fitting,_finding = False,False,False
+    _inside,_fitting,_finding,_clocks = False,False,False,()
 
     def __init__(self,
         seed:int=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
@@ -44,14 +44,18 @@ class ReproCallback(Callback):
         if learn is None: self._detach()
         elif learn is not self._learn: self._attach(learn)
 
+    def __getstate__(self): return {**super().__getstate__(), **({'_base':self._next} if self._fitting else {})}
+
     def __call__(self, event_name):
         "As in fastai; but to look an event up that isn't there, through learner and model, takes 7 microseconds, eight times a step"
         if hasattr(type(self), event_name) or event_name=='after_fit': return super().__call__(event_name)
 
-# %% ../nbs/30_callback.ipynb #90c1afc6
+# %% ../nbs/30_callback.ipynb #46d4d4df
 class _Hook:
     "Stands in for the method `name` of one learner, and goes with its copies and pickles"
-    def __init__(self, learn, name): self.learn,self.name = learn,name
+    def __init__(self, learn, name):
+        self.learn,self.name = learn,name
+        update_wrapper(self, getattr(type(learn), name))
     def __call__(self, *args, **kwargs): return _hooks[self.name](self.learn, getattr(type(self.learn), self.name), *args, **kwargs)
     def __reduce__(self):
         plain = _repro(self.learn) is None or _is_export(self.learn)
@@ -61,7 +65,7 @@ def _repro(learn): return next((o for o in learn.cbs if isinstance(o, ReproCallb
 
 def _is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
-# %% ../nbs/30_callback.ipynb #0101c8d0
+# %% ../nbs/30_callback.ipynb #fccb14fa
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
     for o in L(learn.cbs) + L(kwargs.get('cbs')):
@@ -73,6 +77,7 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
     cb = None if event_type in ('backward','step') else _repro(learn)
     if cb is None: return plain(learn, f, event_type, *args)
     if event_type=='batch': f = partial(cb._seed_step, f)
+    if event_type=='epoch' and cb._fitting and not cb._finding: cb._enter(cb._base + learn.epoch)
     if cb._inside: return plain(learn, f, event_type, *args)
     with cb._outermost(event_type=='fit'): return plain(learn, f, event_type, *args)
 
@@ -84,16 +89,22 @@ def _hooked_validation_context(learn, plain, *args, **kwargs):
 
 _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
 
-# %% ../nbs/30_callback.ipynb #7f9e405f
+# %% ../nbs/30_callback.ipynb #ba601eae
 @patch
 def _attach(self:ReproCallback, learn):
     if _repro(learn) is not None: raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
-    if self.rebuild and getattr(learn.dls, '_recipe', None) is None:
-        raise ValueError("`rebuild=True` needs loaders with a recipe: make them with `repro_dls` or `ReproDataBlock`, or leave `rebuild=False`, which gives the same bits")
+    if self._learn is not None and any(o is self for o in self._learn.cbs):
+        raise ValueError("this `ReproCallback` belongs to another learner: give each learner one of its own")
+    self._check_recipe(learn.dls)
     self._key(learn.dls)
     if self._last is None or self._last() is not learn: self._base,self._runs,self._pending,self._start,self._end = 0,0,True,None,None
     for name in _hooks: setattr(learn, name, _Hook(learn, name))
     self._learn = learn
+
+@patch
+def _check_recipe(self:ReproCallback, dls):
+    if self.rebuild and getattr(dls, '_recipe', None) is None:
+        raise ValueError("`rebuild=True` needs loaders with a recipe: make them with `repro_dls` or `ReproDataBlock`, or leave `rebuild=False`, which gives the same bits")
 
 @patch
 def _detach(self:ReproCallback):
@@ -104,7 +115,7 @@ def _detach(self:ReproCallback):
 @patch
 def _key(self:ReproCallback, dls):
     "Key `dls` with the seed of the run"
-    seed = dls.seed if self.seed is None and isinstance(dls, _KeyedDLs) else self.seed
+    seed = getattr(getattr(dls, '_clock', None), 'seed', None) if self.seed is None else self.seed
     if seed is None: seed = self._run_seed
     if seed is None:
         raise ValueError("`seed` is None and the learner's loaders have no seed of their own: pass `ReproCallback(seed=42)`, or make the loaders with `repro_dls` or `ReproDataBlock`")
@@ -112,55 +123,60 @@ def _key(self:ReproCallback, dls):
     self._run_seed = seed
     return dls
 
-# %% ../nbs/30_callback.ipynb #356d4124
+# %% ../nbs/30_callback.ipynb #7cad94a5
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
     "Around a fit, or a validation or batch outside of one"
-    self._inside,self._fitting,self._clocks = True,fit,[]
+    self._inside,self._fitting,self._clocks,self._next = True,fit,[],self._base
     self._finding = fit and any(isinstance(o, LRFinder) for o in self.learn.cbs)
     grads = _grads(self.learn.model) if self._finding else None
     try:
-        with isolated(), deterministic(self.strict) if fit else nullcontext(): yield
+        with isolated(), deterministic(self.strict) if fit else nullcontext():
+            if fit: self._begin_fit()
+            yield
     finally:
+        self._inside = self._fitting = False
         for clock,looks in self._clocks: clock.epoch,clock.looks = None,looks
         if self._finding: _set_grads(self.learn.model, grads)
         elif fit: self._end_fit()
-        self._inside = self._fitting = self._finding = False
+
+@patch
+def _begin_fit(self:ReproCallback):
+    if self._pending and not self._finding: self._begin()
+    clock = self._key(self.learn.dls)._clock
+    self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
 
 @patch
 def _end_fit(self:ReproCallback):
     self._base = self._next
     if self.restore: self._end = digest(self.learn.model)
 
-# %% ../nbs/30_callback.ipynb #fbc770ba
+# %% ../nbs/30_callback.ipynb #1a04aa12
 @patch
 def _seed_event(self:ReproCallback, event, *where): seed_all(stream_seed(self._run_seed, 'event', event, *self._pass, *where))
 
 @patch
-def before_fit(self:ReproCallback):
-    if not self._fitting: return
-    self._next = self._base
-    if self._pending and not self._finding: self._begin()
+def _enter(self:ReproCallback, epoch):
+    "Set the clock of the loaders that the learner has now to `epoch`"
     clock = self._key(self.learn.dls)._clock
-    self._next = self._base
-    self._pass = clock.look() if self._finding else ('epoch', self._base)
-    self._seed_event('before_fit')
+    if all(c is not clock for c,_ in self._clocks): self._clocks.append((clock, clock.looks))
+    if clock.epoch!=epoch: clock.epoch,clock.looks = epoch,0
+    self._next,self._pass = epoch+1,('epoch', epoch)
+
+@patch
+def before_fit(self:ReproCallback):
+    if self._fitting: self._seed_event('before_fit')
 
 @patch
 def before_epoch(self:ReproCallback):
-    if not self._fitting: return
-    clock = self._key(self.learn.dls)._clock
-    if not self._finding:
-        if all(c is not clock for c,_ in self._clocks): self._clocks.append((clock, clock.looks))
-        clock.epoch,clock.looks = self._base + self.learn.epoch,0
-        self._next,self._pass = clock.epoch+1,('epoch', clock.epoch)
-    self._seed_event('before_epoch', self.learn.epoch)
+    if self._fitting: self._seed_event('before_epoch')
 
 @patch
 def _before_pass(self:ReproCallback, event):
-    clock = self._key(self.learn.dls)._clock
-    if clock.epoch is None: self._pass = clock.look()
+    "A callback may have put other loaders there since the epoch began"
+    if self._fitting and not self._finding: self._enter(self._pass[1])
+    else: self._pass = self._key(self.learn.dls)._clock.look()
     self._seed_event(event)
 
 @patch
@@ -185,7 +201,7 @@ def _seed_step(self:ReproCallback, f):
     self._seed_batch('step')
     f()
 
-# %% ../nbs/30_callback.ipynb #43da5f25
+# %% ../nbs/30_callback.ipynb #48b4ce25
 @patch
 def restart(self:ReproCallback):
     "Begin a run: epochs count from 0 again, the loaders are rewound or rebuilt, with `restore` the weights are put back"
@@ -194,7 +210,9 @@ def restart(self:ReproCallback):
 
 @patch
 def _begin(self:ReproCallback):
-    if self._runs and self.rebuild: self.learn.dls = self.learn.dls.rebuild()
+    if self._runs and self.rebuild:
+        self._check_recipe(self.learn.dls)
+        self.learn.dls = self.learn.dls.rebuild()
     self._key(self.learn.dls).rewind()
     if self.restore: self._restore() if self._runs else self._remember()
     self._base,self._pending,self._runs = 0,False,self._runs+1

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['register_reseed', 'find_reseeders', 'key_dls', 'repro_dls', 'ReproDataBlock']
 
-# %% ../nbs/20_data.ipynb #4e12fcfd
-import itertools,random,re,sys,warnings
+# %% ../nbs/20_data.ipynb #46fb0c83
+import inspect,itertools,random,re,sys,warnings
 from collections import Counter
 from contextlib import contextmanager,nullcontext
-from copy import copy
+from copy import copy,deepcopy
 from functools import lru_cache,partial
-from types import FunctionType,MethodType,ModuleType
+from types import CellType,FunctionType,MethodType,ModuleType
 from numbers import Number
 from pathlib import Path,PurePath
 import numpy as np
@@ -24,20 +24,22 @@ from fastcore.foundation import L
 from fastcore.xtras import ReindexCollection,is_listy
 from fastcore.utils import chunked
 from fastai.torch_core import to_device
-from fastai.data.load import DataLoader,_loaders
+from fastai.data.load import DataLoader,SkipItemException,_loaders
 from fastai.data.core import DataLoaders,Datasets
 from fastai.data.block import DataBlock
 import fastai.callback.data # patches `DataBlock.weighted_dataloaders`
 from .streams import check_seed,stream_seed,stream_seeds
+from .digest import digest
 from .seed import isolated,seed_cpu,seed_all,seeded
 
-# %% ../nbs/20_data.ipynb #e2d614c6
+# %% ../nbs/20_data.ipynb #3f4c0df4
 class _Clock:
     "What the loaders of one `DataLoaders` share: the seed, the epoch if a fit is running, how often somebody looked"
     def __init__(self, seed): self.seed,self.epoch,self.looks = seed,None,0
     def look(self):
         self.looks += 1
         return ('look', self.looks) if self.epoch is None else ('epoch', self.epoch, 'look', self.looks)
+    def __getstate__(self): return dict(vars(self), epoch=None)  # a copy made in a fit is outside of it
     def next_pass(self, own): return ('epoch', self.epoch) if own and self.epoch is not None else self.look()
 
 # %% ../nbs/20_data.ipynb #71cfc295
@@ -69,7 +71,7 @@ def _reseeder(o):
     for name in ('set_random_seed','set_random_state'):
         if hasattr(type(o), name): return lambda s: getattr(o, name)(s & 0xffffffff)
 
-# %% ../nbs/20_data.ipynb #b3420776
+# %% ../nbs/20_data.ipynb #cc151220
 _leaves = (str,bytes,int,float,complex,type(None),type,ModuleType,np.ndarray,torch.Tensor,torch.nn.Module,pd.DataFrame,pd.Series,PurePath,DataLoader,TorchLoader)
 
 def _parts_of(o):
@@ -80,7 +82,7 @@ def _parts_of(o):
     if isinstance(o, MethodType): return [o.__self__, o.__func__]
     if isinstance(o, Function): return [m.implementation for m in o.methods]
     if isinstance(o, FunctionType):
-        return [x.cell_contents for x in o.__closure__ or ()] + [g for n in o.__code__.co_names if _reseeder(g := o.__globals__.get(n)) is not None]
+        return [x.cell_contents for x in o.__closure__ or () if x != CellType()] + [g for n in o.__code__.co_names if _reseeder(g := o.__globals__.get(n)) is not None]
     return [*getattr(o, '__dict__', {}).values(), *(f for n in ('encodes','__call__') if isinstance(f := getattr(type(o), n, None), (Function,FunctionType)))]
 
 def find_reseeders(
@@ -296,7 +298,7 @@ def _iterate(clock, path, start):
         except StopIteration: return
         yield b
 
-# %% ../nbs/20_data.ipynb #cbffda34
+# %% ../nbs/20_data.ipynb #d3657b8c
 def _warn_by_batch(loader, why):
     warnings.warn(f"loader {loader}: {why}, so it can't be seeded item by item. Results repeat with the same `num_workers`, but differ between numbers of workers")
 
@@ -308,17 +310,20 @@ def _why_by_batch(dl):
 
 def _key_dl(dl, clock, loader, own=True):
     "Key a loader of fastai in place"
+    is_new = not isinstance(dl, _KeyedDL)
     if not isinstance(dl, _KeyedDL): dl.__class__ = _keyed_class(type(dl))
     dl._clock,dl._loader,dl._own = clock,loader,own
     dl._itemwise = dl._plain.do_item.__module__ != 'fastai.tabular.core'  # these make a whole batch at once; their `do_item` does nothing
     why = _why_by_batch(dl)
     dl._by_batch = why is not None
-    if why and own: _warn_by_batch(loader, why)
+    if why and own and is_new: _warn_by_batch(loader, why)
     return dl
 
 def _is_known(dl):
     "Is `dl` a loader of torch whose items have places?"
-    return isinstance(dl, TorchLoader) and type(dl).__iter__ is TorchLoader.__iter__ and not isinstance(dl.dataset, IterableDataset) and hasattr(dl.sampler, '__len__')
+    if not isinstance(dl, TorchLoader) or type(dl).__iter__ is not TorchLoader.__iter__ or isinstance(dl.dataset, IterableDataset): return False
+    try: return len(dl) >= 0
+    except (TypeError, NotImplementedError): return False  # an endless sampler
 
 def _key_loader(dl, clock, loader):
     "`dl` keyed in place, or if it is not fastai's made anew"
@@ -341,21 +346,27 @@ def key_dls(
     for i,dl in enumerate(dls.loaders): dls.loaders[i] = _key_loader(dl, dls._clock, i)
     return dls
 
-# %% ../nbs/20_data.ipynb #8379c451
-_positional = {'IndexSplitter','MaskSplitter','EndSplitter'}
+# %% ../nbs/20_data.ipynb #9ab6c61a
+_positional = {'IndexSplitter','MaskSplitter','EndSplitter','TrainTestSplitter'}
 
 def _goes_by_place(splitter):
     "Does `splitter` choose items by their place in the list?"
     name = getattr(splitter, '__qualname__', '').split('.')[0]
-    if name=='TrainTestSplitter': return any(o.cell_contents is not None for n,o in zip(splitter.__code__.co_freevars, splitter.__closure__) if n=='stratify')
-    return name in _positional
+    if name not in _positional: return False
+    args = dict(zip(splitter.__code__.co_freevars, [o.cell_contents for o in splitter.__closure__]))
+    return args.get('stratify') is not None if name=='TrainTestSplitter' else len(L(args.get('valid_idx', [0])))>0
+
+def _no_items(source, items):
+    name = repr(str(source)[:200])
+    if isinstance(source, PurePath) and not Path(source).exists() or isinstance(source, str) and len(source)<200 and not Path(source).exists():
+        return FileNotFoundError(f"`source` {name} does not exist: pass the folder or file that holds the data")
+    if not hasattr(items, '__len__'): return TypeError(f"`source` {name} gave a {type(items).__name__}, not a list of items: pass a list, or a `get_items` that makes one of it")
+    return ValueError(f"`source` {name} has no items: pass a folder that holds files which `get_items` finds")
 
 def _sorted_items(get_items, by_place, source):
     "The items of `source`, paths sorted; raises if there are none, or if something went by the places that sorting moves"
-    if isinstance(source, (str,PurePath)) and not Path(source).exists():
-        raise FileNotFoundError(f"`source` {str(source)!r} does not exist: pass the folder or file that holds the data")
     items = get_items(source)
-    if len(items)==0: raise ValueError(f"`source` {str(source)[:200]!r} has no items: pass a folder that holds files which `get_items` finds")
+    if not hasattr(items, '__len__') or len(items)==0: raise _no_items(source, items)
     if not is_listy(items) or not all(isinstance(o, PurePath) for o in items): return items
     res = L(sorted(items, key=lambda o: o.as_posix()), use_list=True)
     if by_place and list(res) != list(items):
@@ -363,7 +374,7 @@ def _sorted_items(get_items, by_place, source):
                          "(`sorted(files, key=lambda o: o.as_posix())`) and give the places in that order")
     return res
 
-# %% ../nbs/20_data.ipynb #92a5e6a1
+# %% ../nbs/20_data.ipynb #21286acd
 _plain_datasets,_plain_weighted = DataBlock.datasets,DataBlock.weighted_dataloaders
 
 def _datasets(self, source, verbose=False, by_place=None):
@@ -393,25 +404,34 @@ def _sorting():
     def datasets(self, *args, **kwargs):
         used.append(self)
         return _datasets(self, *args, **kwargs)
-    text = sys.modules.get('fastai.text.data')
+    was,text = (DataBlock.datasets, DataBlock.weighted_dataloaders),sys.modules.get('fastai.text.data')
     make_vocab = getattr(text, 'make_vocab', None)
     DataBlock.datasets,DataBlock.weighted_dataloaders = datasets,_weighted
     if text: text.make_vocab = partial(_sorted_vocab, make_vocab)
     try: yield used
     finally:
-        DataBlock.datasets,DataBlock.weighted_dataloaders = _plain_datasets,_plain_weighted
+        DataBlock.datasets,DataBlock.weighted_dataloaders = was
         if text: text.make_vocab = make_vocab
 
-# %% ../nbs/20_data.ipynb #ff52d103
+# %% ../nbs/20_data.ipynb #c7b3fae8
 _events = 'after_item','before_batch','after_batch'
 
 def _names(fs): return [re.sub(r' at 0x[0-9a-f]+', '', str(o.name)) for o in fs if o.name!='noop']
 
 def _simple(o): return isinstance(o, (str,Number)) or is_listy(o) and all(map(_simple, o))
 
+def _bits_of(o):
+    try: return digest(o)
+    except TypeError: return repr(o)
+
+def _label_of(get, o):
+    try: x = get(o)
+    except SkipItemException: return 'skipped'
+    return str(list(x) if is_listy(x) else x)
+
 def _items_of(ds):
     items = getattr(ds, 'items', None)
-    if not isinstance(items, pd.DataFrame): return items if items is None else list(items)
+    if not isinstance(items, pd.DataFrame): return items if items is None else [o if isinstance(o, (str,PurePath)) else _bits_of(o) for o in items]
     try: return pd.util.hash_pandas_object(items).tolist()
     except TypeError: return items.index.tolist()
 
@@ -421,31 +441,31 @@ def _labels_of(ds):
     res = []
     for tl in getattr(ds, 'tls', [])[getattr(ds, 'n_inp', 1):]:
         get = tl.tfms.fs[0] if len(tl.tfms.fs) else noop
-        if len(tl.items) and _simple(get(tl.items[0])): res.append([get(o) for o in tl.items])
-    return list(zip(*res))
+        try: cheap = len(tl.items)>0 and _simple(get(tl.items[0]))
+        except SkipItemException: cheap = False
+        if cheap: res.append([_label_of(get, o) for o in tl.items])
+    return [', '.join(o) for o in zip(*res)]
+
+def _bs_of(dl): return getattr(dl, 'bs', getattr(dl, 'batch_size', None))
 
 def _describe(dl):
     "What a rebuild must bring back"
     ds = getattr(dl, 'dataset', None)
     tfms = {e:_names(getattr(dl,e).fs) for e in _events if hasattr(getattr(dl,e,None), 'fs')}
-    n,bs = getattr(dl, 'n', len(ds) if hasattr(ds, '__len__') else None),getattr(dl, 'bs', getattr(dl, 'batch_size', None))
+    n,bs = getattr(dl, 'n', len(ds) if hasattr(ds, '__len__') else None),_bs_of(dl)
     return dict(items=_items_of(ds), labels=_labels_of(ds), n=n, bs=bs, tfms={**tfms, 'types':[_names(tl.tfms.fs) for tl in getattr(ds, 'tls', [])]})
 
-# %% ../nbs/20_data.ipynb #6fd048e3
+# %% ../nbs/20_data.ipynb #f27bdc64
 def _some(o, n=3): return ', '.join(str(x) for x in o[:n]) + (', ...' if len(o)>n else '')
-
-def _count(items):
-    try: return Counter(items)
-    except TypeError: return Counter(map(repr, items))  # such as lists of tokens
 
 def _item_changes(a, b):
     "What was added to or removed from the items of all loaders together; else, which loaders have others or in another order"
-    ca,cb = (_count([x for o in d for x in o['items'] or []]) for d in (a,b))
+    ca,cb = (Counter([x for o in d for x in o['items'] or []]) for d in (a,b))
     for what,d in (('added',cb-ca), ('removed',ca-cb)):
         if d: yield f"{sum(d.values())} items {what}: {_some(list(d))}"
     if ca!=cb: return
     for i,(x,y) in enumerate(zip(a, b)):
-        if x['items']!=y['items']: yield f"loader {i}: its items came " + ('in another order' if _count(x['items'])==_count(y['items']) else 'from another split')
+        if x['items']!=y['items']: yield f"loader {i}: its items came " + ('in another order' if Counter(x['items'])==Counter(y['items']) else 'from another split')
 
 def _loader_changes(a, b):
     if a['items']==b['items'] and a['labels']!=b['labels']:
@@ -461,18 +481,21 @@ def _changes(a, b):
     if len(a)!=len(b): return [f'{len(a)} loaders -> {len(b)}']
     return [*_item_changes(a, b), *(f'loader {i}: {o}' for i,(x,y) in enumerate(zip(a, b)) for o in _loader_changes(x, y))]
 
-# %% ../nbs/20_data.ipynb #ab3b6f03
+# %% ../nbs/20_data.ipynb #7911a60a
 class _Recipe:
     "How loaders were built, and what came out"
     def __init__(self, factory, seed, is_sorted=False): self.factory,self.seed,self.is_sorted = factory,seed,is_sorted
     def __reduce__(self): return type(None), ()  # functions of a notebook don't pickle, and an export must not need them
-    def __deepcopy__(self, memo): return self
+    def __deepcopy__(self, memo):
+        res = _Recipe(self.factory, self.seed, self.is_sorted)
+        res.first,res.tfms = self.first,deepcopy(self.tfms, memo)
+        return res
 
     def build(self):
         with seeded(self.seed, 'build'), _sorting() as used: dls = self.factory()
         if not isinstance(dls, DataLoaders):
             raise TypeError(f"`factory` must return `DataLoaders`, but it returned a {type(dls).__name__}: pass for example `lambda: ImageDataLoaders.from_folder(path)`")
-        if not (used or self.is_sorted or isinstance(dls, _KeyedDLs)): self._say_unsorted(dls)
+        if not (used or self.is_sorted or hasattr(self, 'first') or isinstance(dls, _KeyedDLs)): self._say_unsorted(dls)
         return key_dls(dls, self.seed).rewind()
 
     def _say_unsorted(self, dls):
@@ -492,11 +515,19 @@ class _Recipe:
         return dls
 
     def rebuild(self, old):
+        self._check_edits(old)
         dls = self.build()
         if dls is old: raise ValueError("`factory` gave the loaders that it gave before, so nothing is rebuilt: build them inside of it")
         changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
         if changes: raise ValueError("rebuilt `dls` differ from the first build: " + '; '.join(changes) + ". If that is meant, make new `dls` instead")
         return self._carry_over(old, self._attach(key_dls(dls, old.seed)))
+
+    def _check_edits(self, old):
+        "What was changed by hand since the build would get lost"
+        for i,(dl,a,fs) in enumerate(zip(old.loaders, self.first, self.tfms)):
+            if _bs_of(dl)!=a['bs']: raise ValueError(f"loader {i} of `dls` was changed since the build, batch size {a['bs']} -> {_bs_of(dl)}, and a rebuild would lose that: put it into the recipe, or `rewind`")
+            if any(not any(o is x for x in getattr(dl,e).fs) for e,built in fs.items() for o in built):
+                raise ValueError(f"loader {i} of `dls` was changed since the build, transforms were removed, and a rebuild would bring them back: put it into the recipe, or `rewind`")
 
     def _carry_over(self, old, dls):
         for dl,old_dl,built in zip(dls.loaders, old.loaders, self.tfms):
@@ -505,32 +536,34 @@ class _Recipe:
                 if added: getattr(dl,e).fs = (L(getattr(dl,e).fs) + added).sorted('order')
         return dls if getattr(old, '_device', None) is None else dls.to(old.device)
 
-# %% ../nbs/20_data.ipynb #f412641c
+# %% ../nbs/20_data.ipynb #09344d49
+def _takes_nothing(f):
+    if not callable(f) or isinstance(f, type): return False
+    try: inspect.signature(f).bind()
+    except TypeError: return False
+    except ValueError: pass  # builtins have no signature
+    return True
+
 def repro_dls(
     factory, # Function without arguments that builds `DataLoaders`
     seed:int=42, # Seed, 0 to 2**64-1
 )->DataLoaders: # What `factory` builds, with keyed loaders, `rewind` and `rebuild`
     "Keyed `DataLoaders` from any factory: `repro_dls(lambda: ImageDataLoaders.from_folder(path))`"
-    if not callable(factory):
-        raise TypeError(f"`factory` must be a function without arguments that builds the loaders, but it is a {type(factory).__name__}: "
+    if not _takes_nothing(factory):
+        raise TypeError(f"`factory` must be a function without arguments that builds the loaders, but it is {factory!r}: "
                         "pass for example `lambda: ImageDataLoaders.from_folder(path)`")
     return _Recipe(factory, check_seed(seed)).first_build()
 
-# %% ../nbs/20_data.ipynb #5087c69b
+# %% ../nbs/20_data.ipynb #db17c458
 class ReproDataBlock(DataBlock):
     "`DataBlock` that lists paths sorted and whose loaders are keyed"
     def datasets(self,
         source, # The data source
         verbose:bool=False, # Show verbose messages
         seed:int=42, # Seed of the split and of the loaders that are made of it, 0 to 2**64-1
-        by_place:str=None, # Name of the argument that goes by the places of the items, if one does
     )->Datasets: # Its `dataloaders`, `weighted_dataloaders` and `partial_dataloaders` are keyed
         "`Datasets` from `source`, split with a stream of `seed`"
-        def make():
-            with seeded(seed, 'split'), _sorting(): return _datasets(self, source, verbose, by_place)
-        res = make()
-        res.dataloaders = partial(_keyed_dataloaders, [res], make, seed)
-        return res
+        return _keyed_datasets(self, source, verbose, seed)
 
     def dataloaders(self,
         source, # The data source
@@ -544,15 +577,25 @@ class ReproDataBlock(DataBlock):
 
     def weighted_dataloaders(self,
         source, # The data source
-        wgts, # Weight of each item, in the order of the sorted paths
+        wgts, # Weight of each item of `source`; paths must come sorted
         bs:int=64, # Batch size
         verbose:bool=False, # Show verbose messages
         seed:int=42, # Seed of the split and of the loaders, 0 to 2**64-1
         **kwargs
     )->DataLoaders: # With keyed loaders, `rewind` and `rebuild`
         "Keyed `DataLoaders` from `source` that draw the training items with weights `wgts`"
-        block = _with_datasets(self, partial(self.datasets, seed=check_seed(seed), by_place='wgts'))
+        block = _with_datasets(self, partial(_keyed_datasets, self, seed=check_seed(seed), by_place='wgts'))
         return _plain_weighted(block, source, wgts, bs=bs, verbose=verbose, **kwargs)
+
+def _split(block, source, verbose, seed, by_place):
+    with seeded(seed, 'split'), _sorting(): return _datasets(block, source, verbose, by_place)
+
+def _keyed_datasets(block, source, verbose=False, seed=42, by_place=None):
+    "`Datasets` whose ways out are keyed"
+    make = partial(_split, block, source, verbose, check_seed(seed), by_place)
+    res = make()
+    res.dataloaders = partial(_keyed_dataloaders, [res], make, seed)
+    return res
 
 def _keyed_dataloaders(first, make, seed, *args, **kwargs):
     "Loaders from the `Datasets` in `first`, then from `make`"

@@ -16,15 +16,15 @@ from torch import nn
 from fastcore.foundation import L
 from fastai.optimizer import Optimizer,OptimWrapper
 
-# %% ../nbs/15_digest.ipynb #aa054cf3
+# %% ../nbs/15_digest.ipynb #7afe68db
 def _tensor_bytes(t):
     "The elements of `t` in row-major order, whatever its device, strides, conjugation and subclass"
     t = t.detach().as_subclass(torch.Tensor).resolve_conj().resolve_neg().cpu().contiguous()
     return t.reshape(-1).view(torch.uint8).numpy() if t.numel() else b''
 
 def _update_tensor(h, t):
-    if t.layout != torch.strided or t.is_quantized:
-        raise TypeError(f"`o` has a tensor of layout {t.layout}, dtype {t.dtype}, which has no single row of bytes: pass `.to_dense()` or `.int_repr()`")
+    if t.layout != torch.strided or t.is_quantized or t.is_meta or t.is_nested:
+        raise TypeError(f"`o` has a tensor of layout {t.layout}, dtype {t.dtype}, device {t.device}, which has no single row of bytes: pass a dense tensor (`.to_dense()`, `.int_repr()`)")
     h.update(f'tensor {str(t.dtype)[6:]} {tuple(t.shape)};'.encode())
     h.update(_tensor_bytes(t))
 
@@ -47,7 +47,7 @@ def _update_bytes(h, tag, b):
     h.update(f'{tag} {len(b)};'.encode())
     h.update(b)
 
-# %% ../nbs/15_digest.ipynb #4ac67ae1
+# %% ../nbs/15_digest.ipynb #214034a2
 def _update(h, o):
     "Add `o` to the hash `h`: a tag and a length first, so that no two objects have the same bytes"
     if isinstance(o, torch.Tensor): _update_tensor(h, o)
@@ -56,7 +56,7 @@ def _update(h, o):
     elif isinstance(o, OptimWrapper): _update_dict(h, o.opt.state_dict())
     elif isinstance(o, Mapping): _update_dict(h, o)
     elif isinstance(o, (list, tuple, L)): _update_list(h, o)
-    elif isinstance(o, str): _update_bytes(h, 'str', o.encode())
+    elif isinstance(o, str): _update_bytes(h, 'str', o.encode('utf-8', 'surrogatepass'))
     elif isinstance(o, (bytes, bytearray)): _update_bytes(h, 'bytes', o)
     elif o is None or isinstance(o, bool): h.update(f'{o};'.encode())
     elif isinstance(o, Integral): h.update(f'int {int(o)};'.encode())

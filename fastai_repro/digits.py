@@ -10,8 +10,8 @@ import os,shutil,tempfile
 from pathlib import Path
 from fastcore.xdg import xdg_cache_home
 
-# %% ../nbs/18_digits.ipynb #8e202a9d
-N_DIGITS = 1797
+# %% ../nbs/18_digits.ipynb #d119cf75
+N_DIGITS,_mark = 1797,'.fastai_repro'
 
 def _write_digits(path):
     from PIL import Image
@@ -20,26 +20,34 @@ def _write_digits(path):
     for label in map(str, range(10)): (path/label).mkdir()
     for i,(im,label) in enumerate(zip(data.images, data.target)):
         Image.fromarray((im*255/16).round().astype('uint8')).save(path/str(label)/f'{i:04}.png')
+    (path/_mark).touch()
 
-def _is_whole(path): return sum(len(fs) for *_,fs in os.walk(path)) == N_DIGITS
+def _is_whole(path): return (path/_mark).exists() and len(list(path.glob('[0-9]/*'))) == N_DIGITS
 
-# %% ../nbs/18_digits.ipynb #cd97d9b5
+def _move_in(tmp, path):
+    "Make `tmp` to `path`; where that is there already, fill in what is missing. Nothing is ever deleted"
+    try: tmp.rename(path)  # fails where another process was faster, or `path` was damaged
+    except OSError:
+        if _is_whole(path): return
+        for o in [*tmp.glob('[0-9]/*'), tmp/_mark]:
+            (path/o.relative_to(tmp)).parent.mkdir(exist_ok=True)
+            os.replace(o, path/o.relative_to(tmp))
+
+# %% ../nbs/18_digits.ipynb #d64fd8bd
 def digits_path(
     path:str|Path|None=None, # Folder to write to; default: `fastai_repro/digits` in the user's cache directory
 )->Path: # The folder, with a folder for each class, `0` to `9`
     "Scikit-learn's 1,797 handwritten digits as 8x8 grey PNG files in class folders; written whole or not at all"
     path = Path(path) if path is not None else xdg_cache_home()/'fastai_repro'/'digits'
     if _is_whole(path): return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and any(path.iterdir()) and not all(o.name in '0123456789' for o in path.iterdir()):
+    if path.exists() and not (path.is_dir() and ((path/_mark).exists() or not any(path.iterdir()))):
         raise ValueError(f"`path` {str(path)!r} holds other files: pass an empty or a new folder")
+    path.parent.mkdir(parents=True, exist_ok=True)
     tmp = Path(tempfile.mkdtemp(prefix=f'{path.name}.', dir=path.parent))
     try:
-        _write_digits(tmp)
         os.chmod(tmp, 0o755)
-        shutil.rmtree(path, ignore_errors=True)  # what is left of one that somebody damaged
-        try: tmp.rename(path)
-        except OSError:                          # another process was faster
-            if not _is_whole(path): raise
+        _write_digits(tmp)
+        _move_in(tmp, path)
     finally: shutil.rmtree(tmp, ignore_errors=True)
+    if not _is_whole(path): raise ValueError(f"`path` {str(path)!r} holds other files in the class folders: remove them, or pass a new folder")
     return path

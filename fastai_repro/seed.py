@@ -96,10 +96,10 @@ def deterministic(
     try: yield _make_deterministic(strict, fill)
     finally: _set_flags(**flags)
 
-# %% ../nbs/10_seed.ipynb #bdbf0c7d
+# %% ../nbs/10_seed.ipynb #ca036057
 def set_seed(
     s:int=42, # Seed, 0 to 2**64-1
-    reproducible:bool=True, # Make cuDNN deterministic and stop it from racing kernels? False leaves these flags alone
+    reproducible:bool=True, # Make cuDNN deterministic and stop it from racing kernels? False leaves these flags alone, unless `strict`
     strict:bool|str=False, # Torch's deterministic algorithms: True, or 'warn'. False leaves these flags alone
     fill:bool=False, # In strict mode, fill uninitialized memory?
 ):

@@ -23,10 +23,10 @@ def check_seed(
     if not 0<=seed<2**64: raise ValueError(f"`{name}` must lie between 0 and 2**64-1, but it is {seed}: pass for example `{name}=42`")
     return int(seed)
 
-# %% ../nbs/00_streams.ipynb #0ac94b31
+# %% ../nbs/00_streams.ipynb #ae50ef8a
 def _encode(part):
     "The bytes of one part of a path: a type tag, the length, the value"
-    if isinstance(part, str): tag,value = b's',part.encode()
+    if isinstance(part, str): tag,value = b's',part.encode('utf-8', 'surrogatepass')
     elif isinstance(part, Integral) and not isinstance(part, bool):
         part = int(part)
         tag,value = b'i',part.to_bytes((part.bit_length()+8)//8, 'little', signed=True)
