@@ -1,13 +1,12 @@
 """The table of the promise: applications by what may change, for `fastai_repro` and for plain fastai.
 
-    python benchmarks/invariance.py [--quick] [--device cuda] [--apps NAMES] [--json F]
+    python benchmarks/invariance.py [--quick] [--device cuda] [--apps NAMES] [--out F.md]
 
 Each cell trains the variants and compares the digests of all weights, losses and metrics with those of the undisturbed run.
 Plain fastai is seeded the usual way: everything, before the loaders are made and again before the training.
 """
-import contextlib,io,json,os,platform,shutil,subprocess,sys,tempfile,time,warnings
+import contextlib,importlib.metadata as md,io,json,os,platform,shutil,subprocess,sys,tempfile,time,warnings
 warnings.filterwarnings('ignore')
-import importlib.metadata as md
 import matplotlib
 matplotlib.use('agg')
 from fastai.vision.all import *
@@ -151,8 +150,8 @@ class plain:
     name,block,dls,is_ours = 'plain fastai',DataBlock,staticmethod(lambda f: f()),False
 
 def quiet(learn, cbs):
-    learn.add_cbs(cbs)
     learn.remove_cb(ProgressCallback)
+    learn.add_cbs(cbs)
     learn.logger = noop
     learn.path = Path(folder)
     return learn
@@ -166,7 +165,7 @@ def make(kind, app, source, cbs=(), dls=None, **kw):
 
 def result(learn): return digest([learn.model, learn.recorder.losses, learn.recorder.values])
 
-def fit(kind, learn, f=lambda l: l.fit_one_cycle(2)):
+def fit(kind, learn, f=lambda l: l.fit_one_cycle(epochs)):
     if not kind.is_ours: fastai_set_seed(42, reproducible=True)
     f(learn)
     return result(learn)
@@ -222,7 +221,7 @@ def rows(workers, copied):
         'I8 copied, other order':        lambda k,a,s: [run(k, a, copied(a))] if copied(a) else None,
         'I9 numbers drawn before':       lambda k,a,s: [run(k, a, s, draws)],
         'I9 a callback draws':           lambda k,a,s: [run(k, a, s, cbs=[Draw()])],
-        'I10 logging':                   lambda k,a,s: [run(k, a, s, cbs=[CSVLogger(), ShowGraphCallback()])],
+        'I10 logging':                   lambda k,a,s: [run(k, a, s, cbs=[ProgressCallback(), ShowGraphCallback(), CSVLogger()])],
         'I11 model first':               lambda k,a,s: [model_first(k, a, s)],
     }
 
@@ -232,44 +231,44 @@ def sources(root, backwards=False):
         if at and at not in made: made[at] = at(Path(root)/at.__name__, backwards)
     return {app:made.get(at) for app,(_,_,at) in apps.items()}
 
-def in_process(root, hashseed, device, names):
+def in_process(root, hashseed, device, names, quick):
     "The digests of all applications, for both kinds, in a new process"
-    cmd = [sys.executable, __file__, '--child', str(root), '--device', device, '--apps', ','.join(names)]
+    cmd = [sys.executable, __file__, '--child', str(root), '--device', device, '--apps', ','.join(names), *(['--quick'] if quick else [])]
     r = subprocess.run(cmd, capture_output=True, text=True, env={**os.environ, 'PYTHONHASHSEED':str(hashseed)})
     if r.returncode: raise RuntimeError(r.stderr)
     return json.loads(r.stdout.splitlines()[-1])
 
 def markdown(kind, cells, names):
-    print(f"\n### {kind.name}\n\n| | {' | '.join(names)} |\n|---|{'---|'*len(names)}")
-    for row in rows((), lambda a: None): print(f"| {row} | {' | '.join(cells[kind.name][row][a] for a in names)} |")
+    lines = [f"| {row} | {' | '.join(cells[kind.name][row][a] for a in names)} |" for row in cells[kind.name]]
+    return '\n'.join([f"### {kind.name}", '', f"| | {' | '.join(names)} |", f"|---|{'---|'*len(names)}", *lines])
 
 def environment():
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ''
     cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if 'model name' in l), platform.processor()) if Path('/proc/cpuinfo').exists() else platform.processor()
     return {'python':platform.python_version(), **{o:md.version(o) for o in ('torch','fastai','numpy')}, 'cpu':cpu, 'threads':torch.get_num_threads(), 'gpu':gpu}
 
-folder = tempfile.mkdtemp()
+folder,epochs = tempfile.mkdtemp(),2
 
 @call_parse
 def main(
-    quick:store_true=False, # Fewer worker counts
+    quick:store_true=False, # One epoch instead of two, fewer worker counts
     device:str='cpu', # cpu or cuda
     apps:str='', # Applications to do, with commas; default: all
-    json_file:str='', # Write the table to this file
+    out:str='', # Write the tables to this file (Markdown), and beside it as JSON
     child:str='', # (internal) print the digests of the undisturbed runs with the data in this folder
 ):
     "Print the table of what changes a result, and exit with status 1 if ours has a cell that does"
     names = [o for o in globals()['apps'] if not apps or o in apps.split(',')]
-    if not child: names = [o for o in names]
+    globals()['epochs'] = 1 if quick else 2
     default_device(device=='cuda')
     if child:
         where = {a:(Path(child)/at.__name__ if at else None) for a,(_,_,at) in globals()['apps'].items()}
         return print(json.dumps({k.name:{a:run(k, a, where[a]) for a in names} for k in (ours,plain)}))
     start,root = time.time(),Path(folder)
     here,there = sources(root/'here'),sources(root/'there'/'deeper', backwards=True)
-    processes = [in_process(root/'here', h, device, names) for h in (0,1)]
+    processes = [in_process(root/'here', h, device, names, quick) for h in (0,1)]
     cells = {k.name:{} for k in (ours,plain)}
-    table = rows((1,2) if quick else (1,2,4), there.get)
+    table = rows((2,) if quick else (1,2,4), there.get)
     reference = {(k,a):run(k, a, here[a]) for k in (ours,plain) for a in names}
     for row,f in table.items():
         for k in (ours,plain):
@@ -283,8 +282,11 @@ def main(
                 cells[k.name][row][a] = '' if got is None else 'same' if set(got)=={want} else 'differs'
         print(f"{time.time()-start:5.0f} s  {row}: ours {cells[ours.name][row].values()}".replace('dict_values',''), file=sys.stderr, flush=True)
     env = environment()
-    for k in (ours,plain): markdown(k, cells, names)
-    print(f"\n{', '.join(f'{k} {v}' for k,v in env.items() if v)}; device {device}; {time.time()-start:.0f} s")
-    if json_file: Path(json_file).write_text(json.dumps(dict(environment=env, device=device, cells=cells), indent=1))
+    made_in = f"{', '.join(f'{k} {v}' for k,v in env.items() if v)}; device {device}{', quick' if quick else ''}; {time.time()-start:.0f} s"
+    text = '\n\n'.join([*(markdown(k, cells, names) for k in (ours,plain)), made_in])
+    print(text)
+    if out:
+        Path(out).write_text(text + '\n')
+        Path(out).with_suffix('.json').write_text(json.dumps(dict(environment=env, device=device, cells=cells), indent=1) + '\n')
     shutil.rmtree(folder, ignore_errors=True)
     if any(c=='differs' for r in cells[ours.name].values() for c in r.values()): sys.exit(1)
