@@ -1,0 +1,34 @@
+"""Time of an epoch against plain fastai, for each application of `invariance.py`, with plain against plain beside it.
+
+    python benchmarks/overhead_apps.py [--pairs 20] [--device cuda]
+
+Rounds are interleaved in one process; ratios and microseconds a step are medians over the rounds.
+"""
+import contextlib,random,statistics,time
+from invariance import apps,default_device,folder,make,ours,plain,sources,torch
+from fastcore.script import call_parse
+from pathlib import Path
+
+def seconds(learn):
+    start = time.perf_counter()
+    learn.fit(1)
+    if torch.cuda.is_available(): torch.cuda.synchronize()
+    return time.perf_counter()-start
+
+@call_parse
+def main(
+    pairs:int=20, # Rounds of each measurement
+    device:str='cpu', # cpu or cuda
+):
+    "Print the overhead for each application"
+    default_device(device=='cuda')
+    where = sources(Path(folder)/'data')
+    print('| application | ours / plain | plain / plain | microseconds a step, ours - plain | plain - plain |\n|---|---|---|---|---|')
+    for app in apps:
+        learns = {'plain':make(plain, app, where[app]), 'again':make(plain, app, where[app]), 'ours':make(ours, app, where[app])}
+        for o in learns.values(): seconds(o)
+        rounds = [{k:seconds(learns[k]) for k in random.sample(list(learns), 3)} for _ in range(pairs)]
+        steps = sum(len(dl) for dl in learns['plain'].dls.loaders[:2])
+        ratio = lambda k: statistics.median(o[k]/o['plain'] for o in rounds)
+        micros = lambda k: statistics.median(o[k]-o['plain'] for o in rounds)/steps*1e6
+        print(f"| {app} | {ratio('ours'):.3f} | {ratio('again'):.3f} | {micros('ours'):.0f} | {micros('again'):.0f} |", flush=True)
