@@ -156,12 +156,12 @@ def quiet(learn, cbs):
     learn.path = Path(folder)
     return learn
 
-def make(kind, app, source, cbs=(), dls=None, **kw):
+def make(kind, app, source, cbs=(), dls=None, restore=True, **kw):
     build,to_learner,_ = apps[app]
     if not kind.is_ours: fastai_set_seed(42, reproducible=True)
     if dls is None: dls = build(kind, source, **{'num_workers':0, **kw})
     with seeded(42, 'init') if kind.is_ours else contextlib.nullcontext(): learn = to_learner(dls)
-    return quiet(learn, [*([ReproCallback(42, restore=True)] if kind.is_ours else []), *cbs])
+    return quiet(learn, [*([ReproCallback(42, restore=restore)] if kind.is_ours else []), *cbs])
 
 def result(learn): return digest([learn.model, learn.recorder.losses, learn.recorder.values])
 

@@ -25,7 +25,7 @@ def main(
     where = sources(Path(folder)/'data')
     print('| application | ours / plain | plain / plain | microseconds a step, ours - plain | plain - plain |\n|---|---|---|---|---|')
     for app in apps:
-        learns = {'plain':make(plain, app, where[app]), 'again':make(plain, app, where[app]), 'ours':make(ours, app, where[app])}
+        learns = {'plain':make(plain, app, where[app]), 'again':make(plain, app, where[app]), 'ours':make(ours, app, where[app], restore=False)}
         for o in learns.values(): seconds(o)
         rounds = [{k:seconds(learns[k]) for k in random.sample(list(learns), 3)} for _ in range(pairs)]
         steps = sum(len(dl) for dl in learns['plain'].dls.loaders[:2])
