@@ -4,7 +4,7 @@
 
 Rounds are interleaved in one process; ratios and microseconds a step are medians over the rounds.
 """
-import contextlib,random,statistics,time
+import random,statistics,time
 from invariance import apps,default_device,folder,make,ours,plain,sources,torch
 from fastcore.script import call_parse
 from pathlib import Path
