@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader as TorchLoader,Dataset,IterableDataset
-from plum import Function
+from plum import Function,Signature
 from fastcore.basics import GetAttr,noop
 from fastcore.foundation import L
 from fastcore.xtras import ReindexCollection,is_listy
@@ -63,16 +63,21 @@ def register_reseed(
 ):
     "Tell how objects of type `cls` are reseeded before every item or batch that they transform"
     _reseed[cls] = f
+    _reseeder.cache_clear()
 
-def _reseeder(o):
-    "How `o` itself is reseeded, as a function of the seed, if that is known"
-    for cls in type(o).__mro__:
-        if cls in _reseed: return partial(_reseed[cls], o)
+@lru_cache(maxsize=None)
+def _reseeder(cls):
+    "How objects of type `cls` are reseeded, as a function of the object and the seed, if that is known"
+    for c in cls.__mro__:
+        if c in _reseed: return _reseed[c]
     for name in ('set_random_seed','set_random_state'):
-        if hasattr(type(o), name): return lambda s: getattr(o, name)(s & 0xffffffff)
+        if hasattr(cls, name): return lambda o,s: getattr(o, name)(s & 0xffffffff)
 
 # %% ../nbs/20_data.ipynb #cc151220
-_leaves = (str,bytes,int,float,complex,type(None),type,ModuleType,np.ndarray,torch.Tensor,torch.nn.Module,pd.DataFrame,pd.Series,PurePath,DataLoader,TorchLoader)
+_leaves = (str,bytes,int,float,complex,type(None),type,ModuleType,Signature,np.generic,np.ndarray,torch.Tensor,torch.nn.Module,pd.DataFrame,pd.Series,PurePath,DataLoader,TorchLoader)
+
+@lru_cache(maxsize=None)
+def _is_leaf(cls): return issubclass(cls, _leaves)
 
 def _parts_of(o):
     "What `o` holds, and for a function the global variables that it uses"
@@ -82,21 +87,21 @@ def _parts_of(o):
     if isinstance(o, MethodType): return [o.__self__, o.__func__]
     if isinstance(o, Function): return [m.implementation for m in o.methods]
     if isinstance(o, FunctionType):
-        return [x.cell_contents for x in o.__closure__ or () if x != CellType()] + [g for n in o.__code__.co_names if _reseeder(g := o.__globals__.get(n)) is not None]
+        return [x.cell_contents for x in o.__closure__ or () if x != CellType()] + [g for n in o.__code__.co_names if _reseeder(type(g := o.__globals__.get(n)))]
     return [*getattr(o, '__dict__', {}).values(), *(f for n in ('encodes','__call__') if isinstance(f := getattr(type(o), n, None), (Function,FunctionType)))]
 
 def find_reseeders(
     *roots, # Transforms, pipelines or other objects that hold them
 )->list: # A function of the seed for each generator found
     "The generators that `roots` hold themselves, however deep"
-    seen,found,left = set(),[],[(o,0) for o in roots]
+    seen,found,left = set(),[],[(o,0) for o in roots if not _is_leaf(type(o))]
     while left:
         o,depth = left.pop()
-        if id(o) in seen or isinstance(o, _leaves): continue
+        if id(o) in seen: continue
         seen.add(id(o))
-        reseed = _reseeder(o)
-        if reseed: found.append(reseed)
-        elif depth<20 and len(parts := _parts_of(o))<1000: left += [(x,depth+1) for x in parts]
+        reseed = _reseeder(type(o))
+        if reseed: found.append(partial(reseed, o))
+        elif depth<20 and len(parts := _parts_of(o))<1000: left += [(x,depth+1) for x in parts if not _is_leaf(type(x))]
     return found[::-1]
 
 def _transforms_of(ds): return [tl.tfms for tl in ds.tls] if hasattr(ds, 'tls') else ds
@@ -235,11 +240,12 @@ class _KeyedItems(Dataset, GetAttr):
     _default,reseeders = 'dataset',()
     def __init__(self, dataset): self.dataset = dataset
     def __len__(self): return len(self.dataset)
-    def __getitem__(self, seed_idx):
-        seed,idx = seed_idx
-        with _one_thread():
-            _seed_item(seed, self.reseeders)
-            return self.dataset[idx]
+    def _item(self, seed, idx):
+        _seed_item(seed, self.reseeders)
+        return self.dataset[idx]
+    def __getitem__(self, seed_idx): return self.__getitems__([seed_idx])[0]
+    def __getitems__(self, seeds_idxs):
+        with _one_thread(): return [self._item(*o) for o in seeds_idxs]
 
 class _KeyedOrder:
     "The order of a sampler or batch sampler, settled when a pass begins; indices go with the seeds of their places"
