@@ -1,6 +1,6 @@
 """Time of an epoch against plain fastai, for each application of `invariance.py`, with plain against plain beside it.
 
-    python benchmarks/overhead_apps.py [--pairs 20] [--device cuda]
+    python benchmarks/overhead_apps.py [--pairs 20] [--device cuda] [--only NAMES]
 
 Rounds are interleaved in one process; ratios and microseconds a step are medians over the rounds. Tables have ten times the rows
 that `invariance.py` gives them, so that an epoch has tens of steps; torch's loaders feed a network of the usual size.
@@ -22,6 +22,7 @@ def seconds(learn):
 def main(
     pairs:int=20, # Rounds of each measurement
     device:str='cpu', # cpu or cuda
+    only:str='', # Applications to do, with commas; default: all
 ):
     "Print the overhead for each application"
     default_device(device=='cuda')
@@ -29,7 +30,7 @@ def main(
     apps['torch loaders'] = apps['torch loaders'][0],(lambda dls: Learner(dls, xresnet18(c_in=1, n_out=10), metrics=accuracy)),None
     where = sources(Path(folder)/'data')
     print('| application | steps | ours / plain | plain / plain | microseconds a step, ours - plain | plain - plain |\n|---|---|---|---|---|---|')
-    for app in apps:
+    for app in only.split(',') if only else apps:
         learns = {'plain':make(plain, app, where[app]), 'again':make(plain, app, where[app]), 'ours':make(ours, app, where[app], restore=False)}
         for o in learns.values(): seconds(o)
         rounds = [{k:seconds(learns[k]) for k in random.sample(list(learns), 3)} for _ in range(pairs)]

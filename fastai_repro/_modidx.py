@@ -159,6 +159,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'fastai_repro.data._new_keyed': ('data.html#_new_keyed', 'fastai_repro/data.py'),
                                    'fastai_repro.data._no_items': ('data.html#_no_items', 'fastai_repro/data.py'),
                                    'fastai_repro.data._one_thread': ('data.html#_one_thread', 'fastai_repro/data.py'),
+                                   'fastai_repro.data._one_thread.__enter__': ('data.html#_one_thread.__enter__', 'fastai_repro/data.py'),
+                                   'fastai_repro.data._one_thread.__exit__': ('data.html#_one_thread.__exit__', 'fastai_repro/data.py'),
                                    'fastai_repro.data._parts_of': ('data.html#_parts_of', 'fastai_repro/data.py'),
                                    'fastai_repro.data._reseed_numpy': ('data.html#_reseed_numpy', 'fastai_repro/data.py'),
                                    'fastai_repro.data._reseeder': ('data.html#_reseeder', 'fastai_repro/data.py'),

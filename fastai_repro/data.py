@@ -43,13 +43,12 @@ class _Clock:
     def next_pass(self, own): return ('epoch', self.epoch) if own and self.epoch is not None else self.look()
 
 # %% ../nbs/20_data.ipynb #71cfc295
-@contextmanager
-def _one_thread():
+class _one_thread:
     "Compute with one torch thread, as workers do: large reductions differ with the number of threads"
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(n)
+    def __enter__(self):
+        self.n = torch.get_num_threads()
+        torch.set_num_threads(1)
+    def __exit__(self, *args): torch.set_num_threads(self.n)
 
 # %% ../nbs/20_data.ipynb #e476a89b
 def _reseed_numpy(o, s): o.bit_generator.state = type(o.bit_generator)(s).state
