@@ -193,8 +193,15 @@ def _seed_batch(self:ReproCallback, *use):
     learn = self._learn
     seed_all(_pass_seeds(self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')(learn.iter))
 
+@lru_cache(maxsize=None)
+def _may_draw(cls):
+    "May callbacks of type `cls` draw in `before_batch`? Steps of tables are so cheap that a needless seed shows"
+    quiet = cls.__module__.startswith('fastai.') and cls.__name__ in ('CastToTensor','ParamScheduler','LRFinder','MixedPrecision')
+    return hasattr(cls, 'before_batch') and not quiet and not issubclass(cls, ReproCallback)
+
 @patch
-def before_batch(self:ReproCallback): self._seed_batch('event', 'before_batch')
+def before_batch(self:ReproCallback):
+    if any('before_batch' in vars(o) or _may_draw(type(o)) for o in self._learn.cbs): self._seed_batch('event', 'before_batch')
 
 @patch
 def _seed_step(self:ReproCallback, f):

@@ -103,6 +103,12 @@ def find_reseeders(
         elif depth<20 and len(parts := _parts_of(o))<1000: left += [(x,depth+1) for x in parts if not _is_leaf(type(x))]
     return found[::-1]
 
+_quiet = {'fastai.tabular.core.ReadTabBatch', *(f'fastai.data.transforms.{o}' for o in ('ToTensor','IntToFloatTensor','Normalize'))}
+
+def _is_quiet(pipeline):
+    "Are these all transforms of fastai that never draw? Where steps are as cheap as tabular's, needless seeds show"
+    return all(f'{type(o).__module__}.{type(o).__name__}' in _quiet for o in getattr(pipeline, 'fs', [pipeline]))
+
 def _transforms_of(ds): return [tl.tfms for tl in ds.tls] if hasattr(ds, 'tls') else ds
 
 def _seed_item(s, reseeders):
@@ -129,7 +135,7 @@ def _new_keyed(cls, *args):
 # %% ../nbs/20_data.ipynb #7d9404c6
 class _KeyedDL(_Keyed):
     "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the global generators alone"
-    _loader,_own,_pass,_ordering,_by_batch,_itemwise = None,True,None,False,False,True
+    _loader,_own,_pass,_ordering,_by_batch = None,True,None,False,False
 
     def _seed_order(self, path):
         s = stream_seed(self._clock.seed, 'order', self._loader, *path)
@@ -155,15 +161,16 @@ class _KeyedDL(_Keyed):
         if b is None or self._plain.__iter__ is not DataLoader.__iter__: return b
         if self.pin_memory and type(b)==list: b = tuple(b)
         if self.device is not None: b = to_device(b, self.device)
-        seed_all(s)
-        for reseed in batch_reseeders: reseed(s)
+        if batch_reseeders is not None:
+            seed_all(s)
+            for reseed in batch_reseeders: reseed(s)
         return self.after_batch(b)
 
     def __iter__(self):
         guard = isolated if self._clock.epoch is None else nullcontext  # around a fit, `ReproCallback` does it once
         path = self._clock.next_pass(self._own)
         seed = stream_seeds(self._clock.seed, 'batch', self._loader, *path)
-        batch_reseeders = find_reseeders(getattr(self, 'after_batch', None))
+        batch_reseeders = None if _is_quiet(getattr(self, 'after_batch', None)) else find_reseeders(self.after_batch)
         with guard(): batches = self._start(path)
         for k in itertools.count():
             try:
@@ -180,15 +187,21 @@ class _KeyedDL(_Keyed):
 
     def _create_batches(self, samps, seed):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
-        bs,reseeders = self.bs or 1,find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch)
+        bs,reseeders,n = self.bs or 1,find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch),self._n_seeded()
         for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
-            with _one_thread(): b = self._create_batch(idxs, (j*self.num_workers + self.offs)*bs, seed, reseeders)
+            with _one_thread(): b = self._create_batch(idxs, (j*self.num_workers + self.offs)*bs, seed, reseeders, n)
             yield b
 
-    def _create_batch(self, idxs, start, seed, reseeders=()):
+    def _n_seeded(self):
+        "How many items of a batch get a seed: all, or the first where fastai makes them together, or none if nothing draws there either"
+        made = self._plain.create_item.__module__
+        if made not in ('fastai.tabular.core','fastai.text.data'): return self.bs or 1
+        return 0 if made=='fastai.tabular.core'==self._plain.create_batch.__module__ and _is_quiet(self.before_batch) else 1
+
+    def _create_batch(self, idxs, start, seed, reseeders, n_seeded):
         items = []
         for place,idx in enumerate(idxs, start):
-            if self._itemwise or place==start: _seed_item(seed(place), reseeders)
+            if place<start+n_seeded: _seed_item(seed(place), reseeders)
             items.append(self.do_item(idx))
         items = [o for o in items if o is not None]
         if items: return self.do_batch(items[0] if self.prebatched else items)
@@ -230,7 +243,7 @@ class _KeyedDLs(_Keyed):
         res = super().new_empty()
         for o in (*res.loaders, res):
             o.__class__ = o._plain
-            for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch','_itemwise'): o.__dict__.pop(k, None)
+            for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch'): o.__dict__.pop(k, None)
         return res
 
 # %% ../nbs/20_data.ipynb #230d307a
@@ -318,7 +331,6 @@ def _key_dl(dl, clock, loader, own=True):
     is_new = not isinstance(dl, _KeyedDL)
     if not isinstance(dl, _KeyedDL): dl.__class__ = _keyed_class(type(dl))
     dl._clock,dl._loader,dl._own = clock,loader,own
-    dl._itemwise = dl._plain.do_item.__module__ != 'fastai.tabular.core'  # these make a whole batch at once; their `do_item` does nothing
     why = _why_by_batch(dl)
     dl._by_batch = why is not None
     if why and own and is_new: _warn_by_batch(loader, why)
