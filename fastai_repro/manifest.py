@@ -334,7 +334,7 @@ def _content_keys(ds, content, progress):
     if hasattr(ds, 'tensors'): return [digest([t[i] for t in ds.tensors]) for i in range(len(ds))] if content or len(ds)<=10_000 else [digest(list(ds.tensors))]
     return [_bytes_of(o) for o in progress(_files_of(ds))] if content else None
 
-# %% ../nbs/25_manifest.ipynb #8d67b539
+# %% ../nbs/25_manifest.ipynb #c0df9925
 def _together(keys, values):
     "Digest of the values of all loaders, in the order of their items' keys: the split does not count"
     if any(o is None for o in values) or not values: return None
@@ -342,7 +342,7 @@ def _together(keys, values):
 
 def _vocab(dls):
     v = getattr(dls, 'vocab', None)
-    return v if v is None or len(str(v))<500 else digest(_about(v))
+    return v if v is None else list(v) if len(str(v))<500 else digest(_about(v))
 
 def _data(dls, content=False):
     "The fields of the data; the loaders are not iterated"
@@ -391,7 +391,7 @@ def _loaders(dls):
     return _read('loaders', keyed=each(_keyed), type=each(_class), bs=each(_bs_of), shuffle=attr('shuffle'), drop_last=attr('drop_last'), weights=weights,
                  tfms=each(_tfms), stats=each(_stats), num_workers=attr('num_workers'), pin_memory=attr('pin_memory'))
 
-# %% ../nbs/25_manifest.ipynb #7f2483d9
+# %% ../nbs/25_manifest.ipynb #e57b07b5
 _always = {'TrainEvalCallback','Recorder','CastToTensor','ParamScheduler','SkipToEpoch'}
 _watchers = '''ProgressCallback ShowGraphCallback CSVLogger ActivationStats WandbCallback TensorBoardCallback NeptuneCallback CometCallback FetchPredsCallback
 CollectDataCallback TraceCallback ResumeCallback'''.split()
@@ -420,8 +420,8 @@ def _opt(learn):
 def _scheds(learn): return {n:f for cb in learn.cbs if isinstance(cb, ParamScheduler) for n,f in cb.scheds.items()}
 
 def _hypers(learn):
-    groups = [{k:v for k,v in h.items() if k!='lr' and k not in _scheds(learn)} for h in learn.opt.hypers] if learn.opt is not None else None
-    return dict(groups=_same(groups) if groups else None, wd=learn.wd, wd_bn_bias=learn.wd_bn_bias, train_bn=learn.train_bn)
+    groups = [{k:v for k,v in h.items() if k!='lr' and k not in _scheds(learn)} for h in learn.opt.hypers] if learn.opt is not None else [dict(wd=learn.wd)]
+    return dict(groups=_same(groups), wd_bn_bias=learn.wd_bn_bias, train_bn=learn.train_bn)
 
 def _is_fastais(f):
     "Is a schedule one of fastai's own, all through? These are functions of the position alone, and may be asked"
@@ -800,7 +800,7 @@ def repro_diff(
     print(dumps(res.to_dict(), indent=1) if json else res)
     sys.exit(int(res.matters))
 
-# %% ../nbs/25_manifest.ipynb #a0be119f
+# %% ../nbs/25_manifest.ipynb #df44cbeb
 def _is_in(folder, data):
     "Does `folder` lie in the data's own folder? Where the working folder does too, that folder is more than the data's"
     folder,data,here = (Path(o).resolve() for o in (folder, data, '.'))
@@ -810,9 +810,13 @@ class RunWriter:
     "Keeps the manifest of a run in a folder while its fits begin and end, and never fails a training"
     def __init__(self,
         folder:str|Path # Folder for the manifests, one file for each run; made if need be
-    ): self.folder,self.manifest,self.path,self.warned = folder,None,None,False
+    ):
+        if not isinstance(folder, (str, PurePath)): raise TypeError(f"`manifest` must be a folder, but it is {folder!r}: pass for example `manifest='runs'`")
+        self.folder,self.manifest,self.path,self.warned = folder,None,None,False
 
-    def new_run(self): self.manifest = None
+    def new_run(self): self.manifest = self.path = None
+
+    def __getstate__(self): return dict(vars(self), manifest=None, path=None)  # a copy of a learner goes its own way, and has a file of its own
 
     def _try(self, f, *args):
         try: return f(*args)
