@@ -55,10 +55,10 @@ def atomic_open(
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
-# %% ../nbs/25_manifest.ipynb #3faf3612
-_secret = re.compile(r'passw|pwd|secret|credential|(api|access|private)_?key|auth(?!or)|token$', re.I)
+# %% ../nbs/25_manifest.ipynb #dfe9e2b6
+_secret = re.compile(r'passw|pwd|secret|credential|(api|access|private)_?key|auth(?!or)|token$|^pw$', re.I)
 
-def _no_credentials(s): return re.sub(r'(\w+://)[^/@\s]+@', r'\1', s)
+def _no_credentials(s): return re.sub(r'(\w+://)[^/\s]*@', r'\1', s)
 
 def _plain(o, name=''):
     "`o` as JSON can hold it, without what looks like a secret"
@@ -212,7 +212,7 @@ def _machine(device=None):
                 attention=lambda: [n for n in ('flash','mem_efficient','math','cudnn') if getattr(b.cuda, f'{n}_sdp_enabled')()]),
         **{f'env.{n}': os.environ[n] for n in _env if n in os.environ}}
 
-# %% ../nbs/25_manifest.ipynb #1534550c
+# %% ../nbs/25_manifest.ipynb #ed1570d5
 _source_suffixes = {'.py','.ipynb','.pyx','.c','.h','.cpp','.cu','.sh','.toml','.cfg','.ini','.yaml','.yml'}
 
 def _git(folder, *args):
@@ -233,7 +233,7 @@ def _cells(source):
 def _remote(top):
     urls = dict(o.split(None, 1) for o in (_line(_git(top, 'config', '--get-regexp', r'^remote\..*\.url$')) or '').splitlines())
     url = urls.get('remote.origin.url', next(iter(urls.values()), None))
-    return url and re.sub(r'[?#].*', '', re.sub(r'^[^/@:]+@', '', _no_credentials(url)))
+    return url and re.sub(r'[?#].*', '', re.sub(r'^[^/@]+@', '', _no_credentials(url)))
 
 def _code_diff(top):
     "Digest of what differs from the commit and of source that git does not know; 'clean' if nothing does"
@@ -625,12 +625,12 @@ def _field(name):
     i,f = _by_name.get(name) or _by_name.get(name.split('.')[0] + '.*') or (len(FIELDS), Field(name, 'may', "a field that this version does not know", ''))
     return i, f._replace(name=name)
 
-# %% ../nbs/25_manifest.ipynb #7dcac3d4
+# %% ../nbs/25_manifest.ipynb #e7a3d988
 SCHEMA = 1  # version of the file: a field that is renamed, or means something else, is another schema
 _needed = ('manifest.schema','run.time','seed','streams.scheme','python.version','torch.version','torch.matmul_precision','cpu.family','cpu.threads','code.commit','code.diff')
 
 def _flatten(d, prefix):
-    return {k2:v2 for k,v in d.items() for k2,v2 in (_flatten(v, f'{prefix}.{k}') if isinstance(v, dict) and v else {f'{prefix}.{k}':_plain(v, str(k))}).items()}
+    return {k2:v2 for k,v in d.items() for k2,v2 in (_flatten(v, f'{prefix}.{k}') if isinstance(v, dict) and v and not _secret.search(str(k)) else {f'{prefix}.{k}':_plain(v, str(k))}).items()}
 
 class RunManifest:
     "What a result depends on, as a flat dict `fields` from dotted names to values that JSON can hold"
