@@ -72,9 +72,11 @@ def _is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner
 # %% ../nbs/30_callback.ipynb #fccb14fa
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
-    for o in L(learn.cbs) + L(kwargs.get('cbs')):
+    cbs = L(learn.cbs) + L(kwargs.get('cbs'))
+    for o in cbs:
         if isinstance(o, ReproCallback): o.restart()
-    return plain(learn, *args, **kwargs)
+    around = next((o.around_fine_tune for o in cbs if hasattr(type(o), 'around_fine_tune')), nullcontext)
+    with around(learn): return plain(learn, *args, **kwargs)
 
 def _hooked_with_events(learn, plain, f, event_type, *args):
     "Isolate what is outermost, and seed the step when all of `before_batch` is done"
@@ -82,8 +84,10 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
     if cb is None: return plain(learn, f, event_type, *args)
     if event_type=='batch': f = partial(cb._seed_step, f)
     if event_type=='epoch' and cb._fitting and not cb._finding: cb._enter(cb._base + learn.epoch)
-    if cb._inside: return plain(learn, f, event_type, *args)
-    with cb._outermost(event_type=='fit'): return plain(learn, f, event_type, *args)
+    run = lambda f: plain(learn, f, event_type, *args)
+    with nullcontext() if cb._inside else cb._outermost(event_type=='fit'):
+        around = None if event_type=='batch' or cb._finding or not cb._fitting else next((o.around for o in learn.cbs if hasattr(type(o), 'around')), None)
+        return run(f) if around is None else around(event_type, f, run)
 
 def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
