@@ -10,6 +10,7 @@ import warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
 from functools import lru_cache,partial,update_wrapper
+from torch import nn
 from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
@@ -19,13 +20,14 @@ from .streams import check_seed,stream_seed,stream_seeds
 from .seed import isolated,seed_all,deterministic,_check_strict
 from .digest import digest
 from .data import key_dls
+from .layers import replace_nondeterministic
 
 # %% ../nbs/30_callback.ipynb #90ea55b7
 class ReproCallback(Callback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
     order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass = None,None,None,('look', 0)
-    _inside,_fitting,_finding,_clocks = False,False,False,()
+    _inside,_fitting,_finding,_clocks,_told = False,False,False,(),False
 
     def __init__(self,
         seed:int=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
@@ -143,6 +145,7 @@ def _outermost(self:ReproCallback, fit):
 
 @patch
 def _begin_fit(self:ReproCallback):
+    if self.strict: self._replace_layers()
     if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
@@ -200,6 +203,19 @@ def before_batch(self:ReproCallback): self._seed_batch('event', 'before_batch')
 def _seed_step(self:ReproCallback, f):
     self._seed_batch('step')
     f()
+
+# %% ../nbs/30_callback.ipynb #5a1c6e02
+@patch
+def _replace_layers(self:ReproCallback):
+    loss = self.learn.loss_func
+    if getattr(loss, 'flatten', True) is False: loss = loss.func  # what fastai's losses flatten has a deterministic kernel
+    done = [replace_nondeterministic(o) for o in (self.learn.model, loss) if isinstance(o, nn.Module)]
+    replaced,left = ([o for d in done for o in getattr(d, name)] for name in ('replaced','left'))
+    if self._told or not (replaced or left): return
+    self._told,says = True,[f"`strict={self.strict!r}`:"]
+    if replaced: says.append(f"replaced layers without a deterministic CUDA kernel by equivalents that have one: {', '.join(f'{o.kind} ({o.name})' for o in replaced)}.")
+    if left: says.append(f"What has none and can't be replaced raises an error if a fit reaches it on CUDA: {', '.join(f'{o.kind} ({o.name})' for o in left)}. See `on_cpu`.")
+    warnings.warn(' '.join(says))
 
 # %% ../nbs/30_callback.ipynb #48b4ce25
 @patch

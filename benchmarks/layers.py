@@ -1,0 +1,134 @@
+"""The layers of `replace_nondeterministic` against those that they replace: a thousand random cases of each kind, and their time.
+
+    python benchmarks/layers.py [--check 1000] [--device cuda] [--kinds NAMES] [--time] [--out F.md]
+
+A case is a layer with random options, a shape, a type and a layout. The forward must be equal to the bit; the gradient equal to that of
+float64 within rounding, and for maxima exactly, with many equal values and some that are not a number among the inputs. On CUDA the
+replacement runs in strict mode, twice, to the same bits. Without `hypothesis` the cases are drawn by `random`, and not made simpler when one fails.
+"""
+import json,random,statistics,sys,time,warnings
+from copy import deepcopy
+from pathlib import Path
+import torch
+from torch import nn
+from fastcore.script import call_parse,store_true
+from fastai_repro.layers import find_nondeterministic,replace_nondeterministic
+from fastai_repro.seed import deterministic
+
+try: from hypothesis import HealthCheck,Phase,given,settings,strategies as st
+except ImportError: given = None
+
+# --- cases: a layer and the shape of its input, from integer(low, high) and choice(options)
+
+def size_of(d, integer, low=1, high=9): return [integer(low, high) for _ in range(d)]
+def lead(integer): return [integer(1, 3), integer(1, 3)]
+def by_dims(name, d): return getattr(nn, f'{name}{d}d')
+
+def adaptive(name, integer, choice):
+    d = choice([1,2,3])
+    size = size_of(d, integer)
+    out = choice([1, [choice([1,2,3,n]) for n in size], [integer(1, 9) for _ in size]])
+    return by_dims(name, d)(out[0] if d==1 and out!=1 else out if out==1 else tuple(out)),lead(integer)+size
+
+def pool3d(cls, integer, choice, **kw):
+    kernel = [integer(1, 3) for _ in range(3)]
+    return cls(tuple(kernel), choice([None,1,2,3]), tuple(integer(0, k//2) for k in kernel), ceil_mode=choice([True,False]), **kw),lead(integer)+size_of(3, integer, 3)
+
+def max_pool3d(integer, choice): return pool3d(nn.MaxPool3d, integer, choice)
+def avg_pool3d(integer, choice): return pool3d(nn.AvgPool3d, integer, choice, count_include_pad=choice([True,False]))
+
+def fractional(integer, choice):
+    d = choice([2,3])
+    size,shape = size_of(d, integer, 4, 8),lead(integer)
+    samples = torch.tensor([[[integer(0, 99)/100 for _ in range(d)] for _ in range(shape[1])] for _ in range(shape[0])])
+    return by_dims('FractionalMaxPool', d)(2, output_size=tuple(integer(1, n-2) for n in size), _random_samples=samples),shape+size
+
+def upsample(integer, choice):
+    mode = choice(['linear','bilinear','bicubic','trilinear'])
+    d = dict(linear=1, bilinear=2, bicubic=2, trilinear=3)[mode]
+    if choice([True,False]): kw = dict(size=tuple(size_of(d, integer)))
+    else: kw = dict(scale_factor=tuple(integer(10, 35)/10 for _ in range(d)), recompute_scale_factor=choice([None,True]))
+    return nn.Upsample(mode=mode, align_corners=choice([None,True,False]), **kw),lead(integer)+size_of(d, integer)
+
+def pad(integer, choice):
+    d,name = choice([1,2,3]),choice(['ReflectionPad','ReplicationPad'])
+    size = size_of(d, integer)
+    most = lambda n: n-1 if name[:3]=='Ref' else 4
+    return by_dims(name, d)(tuple(integer(0, most(n)) for n in size[::-1] for _ in range(2))),lead(integer)+size
+
+def padded_conv(integer, choice):
+    d,kernel = choice([1,2,3]),choice([1,3,5])
+    shape = lead(integer)+size_of(d, integer, 3, 6)
+    return by_dims('Conv', d)(shape[1], 2, kernel, padding=integer(0, 2), padding_mode=choice(['reflect','replicate'])),[shape[0], shape[1], *(max(o, kernel) for o in shape[2:])]
+
+kinds = {'AdaptiveMaxPool': lambda *a: adaptive('AdaptiveMaxPool', *a), 'MaxPool3d': max_pool3d, 'FractionalMaxPool': fractional, 'AdaptiveAvgPool': lambda *a: adaptive('AdaptiveAvgPool', *a),
+         'AvgPool3d': avg_pool3d, 'Upsample': upsample, 'Pad': pad, 'Conv': padded_conv}
+
+# --- what must hold
+
+def inputs(kind, shape, dtype, choice, seed):
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randint(-2, 3, shape, generator=g).float() if 'Max' in kind else torch.randn(shape, generator=g)
+    if 'Max' in kind and choice([True,False]): x[torch.rand(shape, generator=g)<0.05] = torch.nan
+    return lay_out(x.to(dtype), choice(['plain','channels_last','transposed']))
+
+def lay_out(x, how):
+    if how=='transposed': return x.transpose(0, -1).contiguous().transpose(0, -1)
+    if how=='channels_last' and x.dim() in (4,5): return x.to(memory_format=torch.channels_last if x.dim()==4 else torch.channels_last_3d)
+    return x
+
+def out_and_grad(layer, x, seed, whole, magnitude=False):
+    x = x.detach().clone().requires_grad_()
+    y = layer(x)
+    g = torch.Generator().manual_seed(seed)
+    dy = torch.randint(-3, 4, y.shape, generator=g) if whole else torch.randn(y.shape, generator=g).to(torch.bfloat16)  # numbers that every type has
+    dy = dy.to(y)
+    y.backward(dy.abs() if magnitude else dy)
+    return y.detach(),x.grad
+
+def bits(t): return t.clone(memory_format=torch.contiguous_format).view(-1).view(torch.uint8)
+
+def check_case(kind, layer, x, seed):
+    ours,whole = deepcopy(layer),'Max' in kind
+    replace_nondeterministic(ours)
+    try: y,g0 = out_and_grad(layer, x, seed, whole)
+    except (RuntimeError,NotImplementedError,ValueError) as e: return str(e)  # the original can't
+    with deterministic(strict=True):
+        y1,g1 = out_and_grad(ours, x, seed, whole)
+        again = out_and_grad(ours, x, seed, whole)[1]
+    assert torch.equal(bits(y), bits(y1)) and y.dtype==y1.dtype and y.stride()==y1.stride(), f'forward of {layer}, {tuple(x.shape)}, {x.dtype}'
+    assert torch.equal(bits(g1), bits(again)), f'two gradients of {layer}, {tuple(x.shape)}, {x.dtype}'
+    assert g1.dtype==x.dtype and (not whole or torch.equal(g1, g0)), f'gradient of {layer}, {tuple(x.shape)}, {x.dtype}: not that of the original'
+    if kind=='FractionalMaxPool': return  # has other windows in float64
+    exact = deepcopy(layer).double()
+    g64,size = (out_and_grad(exact, x.double(), seed, whole, o)[1] for o in (False,True))
+    error,bound = (g1.double()-g64).abs(),(0 if whole else 16*torch.finfo(x.dtype).eps*(size.abs()+size.abs().amax()))
+    assert bool((error<=bound).all()), f'gradient of {layer}, {tuple(x.shape)}, {x.dtype}: off by {error.max()}'
+
+dtypes = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+
+def one(kind, integer, choice, device):
+    seed = integer(0, 10**6)
+    torch.manual_seed(seed)
+    layer,shape = kinds[kind](integer, choice)
+    dtype = choice(dtypes[:2] if kind=='AvgPool3d' and device=='cpu' else dtypes)  # the CPU has it for these only
+    try: check_layer(layer)
+    except ValueError: return
+    return check_case(kind, layer.to(device, dtype), inputs(kind, shape, dtype, choice, seed).to(device), seed)
+
+def check_layer(layer):
+    if not find_nondeterministic(layer): raise ValueError('nothing to replace')
+
+def check(kind, n, device='cpu', shrink=True):
+    "Check `n` random cases of `kind`; gives the number in which the original works"
+    done = []
+    if given is None:
+        for i in range(n):
+            r = random.Random(i)
+            done.append(one(kind, r.randint, r.choice, device) is None)
+    else:
+        @settings(max_examples=n, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), phases=[o for o in Phase if shrink or o is Phase.generate])
+        @given(st.data())
+        def case(data): done.append(one(kind, lambda a,b: data.draw(st.integers(a, b)), lambda o: data.draw(st.sampled_from(o)), device) is None)
+        case()
+    return sum(done)
