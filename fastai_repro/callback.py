@@ -205,6 +205,8 @@ def _seed_step(self:ReproCallback, f):
     f()
 
 # %% ../nbs/30_callback.ipynb #5a1c6e02
+def _listed(found): return ', '.join(f"{o.kind} ({o.name or 'the model'})" for o in found)
+
 @patch
 def _replace_layers(self:ReproCallback):
     loss = self.learn.loss_func
@@ -213,8 +215,8 @@ def _replace_layers(self:ReproCallback):
     replaced,left = ([o for d in done for o in getattr(d, name)] for name in ('replaced','left'))
     if self._told or not (replaced or left): return
     self._told,says = True,[f"`strict={self.strict!r}`:"]
-    if replaced: says.append(f"replaced layers without a deterministic CUDA kernel by equivalents that have one: {', '.join(f'{o.kind} ({o.name})' for o in replaced)}.")
-    if left: says.append(f"What has none and can't be replaced raises an error if a fit reaches it on CUDA: {', '.join(f'{o.kind} ({o.name})' for o in left)}. See `on_cpu`.")
+    if replaced: says.append(f"replaced layers without a deterministic CUDA kernel by equivalents that have one: {_listed(replaced)}.")
+    if left: says.append(f"What has none and can't be replaced raises an error, or is slow, if a fit reaches it on CUDA: {_listed(left)}. See `on_cpu`.")
     warnings.warn(' '.join(says))
 
 # %% ../nbs/30_callback.ipynb #48b4ce25

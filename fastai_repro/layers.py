@@ -57,13 +57,17 @@ class _Deterministic(_Replaced):
         res = _Swap.apply(x, self) if x.requires_grad and torch.is_grad_enabled() else self.compute(x)
         return res if self.return_indices else res[0]
 
-# %% ../nbs/22_layers.ipynb #f1f318b0
+# %% ../nbs/22_layers.ipynb #6665d148
+@lru_cache(maxsize=256)
+def _places(n_in, n_out, device):
+    "The flat index of each input, by window and place in the window"
+    return torch.arange(math.prod(n_in), device=device).view([o for i,n in zip(n_in, n_out) for o in (n,i//n)])
+
 def _by_mask(g, shape, idx, dims):
     "Windows that don't overlap: each input asks its window whether it was chosen"
     n_in,n_out = shape[-dims:],g.shape[-dims:]
     wide = [*shape[:-dims], *(o for n in n_out for o in (n,1))]
-    place = torch.arange(math.prod(n_in), device=g.device).view([o for i,n in zip(n_in,n_out) for o in (n,i//n)])
-    return torch.where(idx.reshape(wide)==place, g.reshape(wide), 0).reshape(shape)
+    return torch.where(idx.reshape(wide)==_places(n_in, n_out, g.device), g.reshape(wide), 0).reshape(shape)
 
 def _by_index(g, shape, idx, dims):
     "Windows that overlap: sum in the order of the windows. On CUDA `index_put_` sorts, whatever the flags; on the CPU `scatter_add_` is in order"
@@ -261,15 +265,15 @@ def on_cpu(
     if not isinstance(module, _Replaced): module.__class__ = _replaced_class('OnCPU', _OnCPU, type(module), type(module))
     return module
 
-# %% ../nbs/22_layers.ipynb #d141aef5
+# %% ../nbs/22_layers.ipynb #98a299b1
 class Nondeterministic(NamedTuple):
     "A module or a call without a deterministic CUDA kernel"
-    name:str   # Qualified name of the module; '' is the model itself
+    name:str   # Qualified name of the module; '' is the model
     kind:str   # Class of the module, or the function that its forward calls
     reason:str # Why
     remedy:str # What to do
 
-# %% ../nbs/22_layers.ipynb #8bcb7dbd
+# %% ../nbs/22_layers.ipynb #b5ffdafa
 def _is_nearest(v): return v in (None,'nearest','nearest-exact')
 def _is_one(v): return v==1 or isinstance(v, (tuple,list)) and all(o==1 for o in v)
 
@@ -308,7 +312,7 @@ def _call_nodes(f):
     return [o for o in ast.walk(tree) if isinstance(o, ast.Call)]
 
 def _calls(f, m, seen):
-    "Names of the functions without a deterministic kernel that `f` calls, itself or through python functions outside of torch"
+    "Functions without a deterministic kernel that `f` calls, itself or through python functions outside of torch; with the value of the argument that decides"
     f = inspect.unwrap(getattr(f, '__func__', f))
     if f in seen or not inspect.isfunction(f): return
     seen.add(f)
@@ -318,11 +322,12 @@ def _calls(f, m, seen):
         home = (getattr(obj, '__module__', None) or 'torch').split('.')[0]
         if name in _functions and home in ('torch','torchvision') and (obj is not None or name in _methods):
             arg,place,is_fine = _functions[name]
-            if not is_fine(_argument(call, arg, place, m)): yield name
+            value = _argument(call, arg, place, m)
+            if not is_fine(value): yield name,value
         elif home not in ('torch','builtins'): yield from _calls(obj, m, seen)
 
-# %% ../nbs/22_layers.ipynb #04b2c68e
-_why = 'its gradient has no deterministic CUDA kernel'
+# %% ../nbs/22_layers.ipynb #23455794
+_why,_slow = 'its gradient has no deterministic CUDA kernel','it is slow in strict mode'
 _forward_only = dict.fromkeys(('NLLLoss','CrossEntropyLoss'), 'summed over pixels it has no deterministic CUDA kernel')
 
 def _found(name, m):
@@ -331,8 +336,9 @@ def _found(name, m):
         remedy = '`on_cpu`' if row[1] is None else '`replace_nondeterministic`'
         yield Nondeterministic(name, type(m).__name__, _forward_only.get(row[0].__name__, _why), remedy)
     elif type(m).forward.__module__.split('.')[0]!='torch' and not isinstance(m, _Replaced):
-        for call in dict.fromkeys(_calls(type(m).forward, m, set())):
-            yield Nondeterministic(name, call, f'`{type(m).__name__}` may call it: {_why}', 'call a module in its place, or `on_cpu`')
+        for call,value in dict(_calls(type(m).forward, m, set())).items():
+            why = _slow if call=='roi_align' or value in ('bilinear','replicate') else _why  # for these torch has another way in strict mode
+            yield Nondeterministic(name, call, f'`{type(m).__name__}` may call it: {why}', 'call a module in its place, or `on_cpu`')
 
 def _modules(model):
     "Modules by name, without those inside of one that runs on the CPU"
