@@ -95,12 +95,12 @@ class _FractionalMaxPool(_MaxPool):
     def compute(self, x):
         return getattr(F, f'fractional_max_pool{self.dims}d')(x, self.kernel_size, self.output_size, self.output_ratio, return_indices=True, _random_samples=self._random_samples)
 
-# %% ../nbs/22_layers.ipynb #f6528743
+# %% ../nbs/22_layers.ipynb #196dfc68
 @lru_cache(maxsize=256)
 def _matrix(f, args, n, dtype, device):
     "What `f` makes of each unit vector of length `n`: a row for each"
     exact = torch.promote_types(dtype, torch.float32)
-    return f(torch.eye(n, dtype=exact)[:,None], *args)[:,0].to(device, dtype)
+    return f(torch.eye(n, dtype=exact, device=device)[:,None], *args)[:,0].to(dtype)
 
 def _of_axis(o, k): return o[-k] if isinstance(o, (tuple,list)) else o
 
@@ -326,7 +326,7 @@ def _calls(f, m, seen):
             if not is_fine(value): yield name,value
         elif home not in ('torch','builtins'): yield from _calls(obj, m, seen)
 
-# %% ../nbs/22_layers.ipynb #23455794
+# %% ../nbs/22_layers.ipynb #35dacab6
 _why,_slow = 'its gradient has no deterministic CUDA kernel','it is slow in strict mode'
 _forward_only = dict.fromkeys(('NLLLoss','CrossEntropyLoss'), 'summed over pixels it has no deterministic CUDA kernel')
 
@@ -342,6 +342,7 @@ def _found(name, m):
 
 def _modules(model):
     "Modules by name, without those inside of one that runs on the CPU"
+    if not isinstance(model, nn.Module): raise TypeError(f"`model` must be a module, but it is a {type(model).__name__}: pass `learn.model`, or the model itself")
     done = []
     for name,m in model.named_modules():
         if any(name.startswith(o) for o in done): continue
