@@ -122,17 +122,20 @@ def check_layer(layer):
 
 def check(kind, n, device='cpu', shrink=True):
     "Check `n` random cases of `kind`; gives the number in which the original works"
-    done,torch.backends.cudnn.allow_tf32 = [],False
-    if given is None:
-        for i in range(n):
-            r = random.Random(i)
-            done.append(one(kind, r.randint, r.choice, device) is None)
-    else:
-        @settings(max_examples=n, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), phases=[o for o in Phase if shrink or o is Phase.generate])
-        @given(st.data())
-        def case(data): done.append(one(kind, lambda a,b: data.draw(st.integers(a, b)), lambda o: data.draw(st.sampled_from(o)), device) is None)
-        case()
+    done,tf32 = [],torch.backends.cudnn.allow_tf32
+    def case(integer, choice): done.append(one(kind, integer, choice, device) is None)
+    torch.backends.cudnn.allow_tf32 = False
+    try: drawn(case, n, shrink)
+    finally: torch.backends.cudnn.allow_tf32 = tf32
     return sum(done)
+
+def drawn(case, n, shrink):
+    "Call `case` `n` times with functions that draw an integer and a choice"
+    if given is None: return [case(r.randint, r.choice) for r in map(random.Random, range(n))]
+    @settings(max_examples=n, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), phases=[o for o in Phase if shrink or o is Phase.generate])
+    @given(st.data())
+    def cases(data): case(lambda a,b: data.draw(st.integers(a, b)), lambda o: data.draw(st.sampled_from(o)))
+    cases()
 
 # --- time
 
