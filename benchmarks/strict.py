@@ -79,7 +79,7 @@ apps = {
     'EfficientNet-B0':      App(headed(tvm.efficientnet_b0), images, flat),
     'xresnet50':            App(lambda size: xresnet50(n_out=10), images, flat),
     'U-Net':                App(unet(), masks, partial(flat, axis=1), (96,8), (160,16)),
-    'U-Net, attention, blur': App(unet(self_attention=True, blur=True, blur_final=True), masks, partial(flat, axis=1), (96,8), (160,16)),
+    'U-Net with attention and blur': App(unet(self_attention=True, blur=True, blur_final=True), masks, partial(flat, axis=1), (96,8), (160,16)),
     'loss over pixels':     App(fully_conv, masks, nn.CrossEntropyLoss, (96,16), (224,32)),
     'pyramid':              App(lambda size: Pyramid(), masks, partial(flat, axis=1), (96,16), (224,32)),
     'tabular':              App(table, rows, flat, (1,256), (1,1024), ('fp32','fp16','compiled')),
