@@ -113,11 +113,9 @@ def loaders(app, bs, size, n, device):
 
 def scaled(o, scale): return (o[0] if o[0]<96 else max(64, int(o[0]*scale))),max(2, int(o[1]*scale))
 
-def initial(app, size):
-    with seeded(42, 'init'): return app.model(size)
-
-def learner(app, mode, precision, dls, model):
-    learn = app.learner(dls, deepcopy(model), loss_func=app.loss() if app.loss else None, cbs=[*(app.cbs() if app.cbs else []), *modes[mode]()])
+def learner(app, mode, precision, dls, size):
+    with seeded(42, 'init'): model = app.model(size)
+    learn = app.learner(dls, model, loss_func=app.loss() if app.loss else None, cbs=[*(app.cbs() if app.cbs else []), *modes[mode]()])
     learn.remove_cb(ProgressCallback)
     learn.logger = noop
     prepare.get(precision, noop)(learn)
@@ -140,8 +138,8 @@ def compare(mode, names, precisions, device, steps, scale, file):
         size,bs = scaled(app.size, scale)
         start,row = time.time(),dict(app=name, precision=precision, mode=mode, digests=[])
         try:
-            dls,model = loaders(app, bs, size, steps, device),initial(app, size)
-            for _ in range(1 if mode=='unreplaced' else 3): row['digests'].append(fit(learner(app, mode, precision, dls, model), mode, precision))
+            dls = loaders(app, bs, size, steps, device)
+            for _ in range(1 if mode=='unreplaced' else 3): row['digests'].append(fit(learner(app, mode, precision, dls, size), mode, precision))
         except Exception as e: row['error'] = short(e)
         with open(file, 'a') as f: f.write(json.dumps({**row, 'at':time.time(), 'seconds':time.time()-start}) + '\n')
         if device=='cuda': torch.cuda.empty_cache()
@@ -153,8 +151,8 @@ def step_times(name, precision, device, steps, scale, rounds, seconds):
     "Seconds a step in each round, for the modes in turn; `again` is plain fastai once more"
     app,begin = apps[name],time.time()
     size,bs = scaled(app.load, scale)
-    model,steps = initial(app, size),steps*(8 if size==1 else 1)
-    learns = {k:learner(app, 'plain' if k=='again' else k, precision, loaders(app, bs, size, steps, device), model) for k in ('plain','again','benchmark','deterministic','strict')}
+    steps = steps*(8 if size==1 else 1)
+    learns = {k:learner(app, 'plain' if k=='again' else k, precision, loaders(app, bs, size, steps, device), size) for k in ('plain','again','benchmark','deterministic','strict')}
     def timed(k):
         sync(device)
         start = time.perf_counter()
