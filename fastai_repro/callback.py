@@ -11,6 +11,7 @@ from contextlib import contextmanager,nullcontext
 from copy import deepcopy
 from functools import lru_cache,partial,update_wrapper
 from pathlib import Path
+from torch import nn
 from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
@@ -21,13 +22,14 @@ from .seed import isolated,seed_all,deterministic,_check_strict
 from .digest import digest
 from .data import key_dls
 from .manifest import RunWriter
+from .layers import replace_nondeterministic
 
 # %% ../nbs/30_callback.ipynb #90ea55b7
 class ReproCallback(Callback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
     order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass = None,None,None,('look', 0)
-    _inside,_fitting,_finding,_clocks,_cancelled = False,False,False,(),False
+    _inside,_fitting,_finding,_clocks,_cancelled,_told = False,False,False,(),False,False
 
     def __init__(self,
         seed:int=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
@@ -161,6 +163,7 @@ def after_cancel_fit(self:ReproCallback): self._cancelled = True
 @patch
 def _begin_fit(self:ReproCallback):
     self._cancelled = False
+    if self.strict: self._replace_layers()
     if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
@@ -225,6 +228,21 @@ def before_batch(self:ReproCallback):
 def _seed_step(self:ReproCallback, f):
     self._seed_batch('step')
     f()
+
+# %% ../nbs/30_callback.ipynb #5a1c6e02
+def _listed(found): return ', '.join(f"{o.kind} ({o.name or 'the model'})" for o in found)
+
+@patch
+def _replace_layers(self:ReproCallback):
+    loss = self.learn.loss_func
+    if getattr(loss, 'flatten', True) is False: loss = loss.func  # what fastai's losses flatten has a deterministic kernel
+    done = [replace_nondeterministic(o) for o in (self.learn.model, loss) if isinstance(o, nn.Module)]
+    replaced,left = ([o for d in done for o in getattr(d, name)] for name in ('replaced','left'))
+    if self._told or not (replaced or left): return
+    self._told,says = True,[f"`strict={self.strict!r}`:"]
+    if replaced: says.append(f"replaced layers without a deterministic CUDA kernel by equivalents that have one: {_listed(replaced)}.")
+    if left: says.append(f"What has none and can't be replaced raises an error, or is slow, if a fit reaches it on CUDA: {_listed(left)}. See `on_cpu`.")
+    warnings.warn(' '.join(says))
 
 # %% ../nbs/30_callback.ipynb #48b4ce25
 @patch
