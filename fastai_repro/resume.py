@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['register_resume', 'ResumeCallback']
 
-# %% ../nbs/34_resume.ipynb #7722d7a8
+# %% ../nbs/34_resume.ipynb #341de67d
 import io,json,os,re,signal,threading,time,warnings
 from contextlib import contextmanager
 from enum import Enum
@@ -30,7 +30,7 @@ from .callback import _is_export,_repro,_tensors
 try: import fcntl
 except ImportError: fcntl = None
 
-# %% ../nbs/34_resume.ipynb #244583f7
+# %% ../nbs/34_resume.ipynb #b00db069
 def _copy(t): return t.detach().to('cpu', copy=True).as_subclass(torch.Tensor)
 
 def _is_scalar(o): return isinstance(o, torch.Tensor) and o.ndim==0 and not o.is_cuda and not o.requires_grad
@@ -73,7 +73,7 @@ def _unpack(o, device):
     if tag=='~dict': return {_unpack(k, device): _unpack(x, device) for k,x in v}
     return {k: _unpack(x, device) for k,x in v.items()}
 
-# %% ../nbs/34_resume.ipynb #7a03810f
+# %% ../nbs/34_resume.ipynb #863a4c97
 _resume = {}
 
 def register_resume(
@@ -132,7 +132,7 @@ def _check_callbacks(learn):
             raise ValueError(f"`{type(cb).__name__}` keeps {type(vars(cb)[unknown[0]]).__name__} in `{unknown[0]}`, which may be a state that a checkpoint must hold: "
                              f"give it `state_dict` and `load_state_dict`, or tell what to keep with `register_resume({type(cb).__name__}, get, put)`")
 
-# %% ../nbs/34_resume.ipynb #c311494b
+# %% ../nbs/34_resume.ipynb #f96e9c08
 def _module_states(model):
     "Of modules that hold tensors which are no weights: those, and all other plain values"
     def is_free(o): return isinstance(o, torch.Tensor) and not isinstance(o, nn.Parameter) and not o.requires_grad or isinstance(o, (list, tuple)) and len(o)>0 and all(map(is_free, o))
@@ -168,7 +168,7 @@ def _put_state(learn, state):
     for n,o in _kept(learn).items():
         if n in state['callbacks']: _keeper(o)[1](o, _unpack(state['callbacks'][n], device))
 
-# %% ../nbs/34_resume.ipynb #53631779
+# %% ../nbs/34_resume.ipynb #3a072c24
 _magic = b'fastai_repro.ckpt1'
 
 class _Hashing:
@@ -227,7 +227,7 @@ def _locked(path):
         yield
     finally: f.close()
 
-# %% ../nbs/34_resume.ipynb #3e4ea595
+# %% ../nbs/34_resume.ipynb #4bcaad5a
 class ResumeCallback(Callback):
     "Keeps a checkpoint of a fit or `fine_tune`, and goes on from it when the same is called again"
     order = 1000  # after all that a step or an epoch changes
@@ -253,7 +253,7 @@ class ResumeCallback(Callback):
         if _is_export(self.learn): return Callback, ()
         return super().__reduce_ex__(protocol)
 
-# %% ../nbs/34_resume.ipynb #fb8bf720
+# %% ../nbs/34_resume.ipynb #5d9a7b55
 @patch
 @contextmanager
 def _scope(self:ResumeCallback):
@@ -291,7 +291,7 @@ def _compare(self:ResumeCallback, fields):
                          ". Pass another path, or start anew with `fresh=True`")
     if diff: warnings.warn("going on under other conditions, so the bits may differ from an uninterrupted training: " + ', '.join(f'`{o.field}`' for o in diff))
 
-# %% ../nbs/34_resume.ipynb #cf44e6c3
+# %% ../nbs/34_resume.ipynb #75c93d67
 @patch
 def around(self:ResumeCallback, event_type, f, run):
     "Run a fit, an epoch or a training loop, or what is left of it"
@@ -370,7 +370,7 @@ def before_train(self:ResumeCallback):
 @patch
 def before_validate(self:ResumeCallback): self._wait()
 
-# %% ../nbs/34_resume.ipynb #21c6e0d3
+# %% ../nbs/34_resume.ipynb #d8c43662
 @patch
 def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     repro = _repro(learn)
