@@ -349,7 +349,9 @@ def before_step(self:TraceCallback):
 
 @patch
 def after_batch(self:TraceCallback):
-    if self._row is None: return
+    if self._row is None:
+        if self._active and not self._nested and self.learn.training: self._step += 1
+        return
     row,self._row = self._row,None
     self._release()
     if row['phase']=='train': self._after_step(row)
@@ -533,11 +535,11 @@ def _layer(a, b, key):
     "The first name that differs at level `layer`"
     return _first(a.get('layers', {}).get(key, {}), b.get('layers', {}).get(key, {})) if 'layers' in a and 'layers' in b else None
 
-_settings = dict(model='init', layout='init', epochs='environment', bs='data', items='data', batches='data')
+_settings = dict(model=('init','model'), layout=('init','layout'), epochs=('environment','epochs'), bs=('data','batch size'), items=('data','number of items'), batches=('data','number of batches'))
 
 def _compare_fit(a, b):
-    for k,what in _settings.items():
-        if a[k]!=b[k]: return what,k,a[k],b[k]
+    for k,where in _settings.items():
+        if a[k]!=b[k]: return *where,a[k],b[k]
     for k,name in (('weights','weights'),('opt','optimizer state')):
         if a[k]!=b[k]: return 'init',*(_layer(a, b, 'init') or (name, a[k], b[k]))
 
