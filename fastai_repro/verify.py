@@ -125,6 +125,9 @@ def _child(
     elif spec.strict: _make_deterministic(True, False)
     _vary(spec.vary)
     if spec.fix: _fix(spec)
+    if spec.doctor:
+        from fastai_repro.cli import _watch_program
+        _watch_program(spec.doctor)
     _after(Learner, partial(_equip, spec))
     (_run_script if spec.script else _run_functions)(spec)
 
