@@ -329,6 +329,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.trace._piece': ('trace.html#_piece', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._place': ('trace.html#_place', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._plain': ('trace.html#_plain', 'fastai_repro/trace.py'),
+                                    'fastai_repro.trace._python_state': ('trace.html#_python_state', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._real': ('trace.html#_real', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._sample': ('trace.html#_sample', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._say': ('trace.html#_say', 'fastai_repro/trace.py'),

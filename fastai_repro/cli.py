@@ -168,7 +168,7 @@ _severities = 'error','warning','note'
 
 @call_parse
 def doctor(
-    script:Annotated[str, dict(nargs='?')]='', # Program, .py or .ipynb; default: the environment alone
+    script:Annotated[str, dict(opt=False, nargs='?')]='', # Program, .py or .ipynb; default: the environment alone
     *args:Annotated[str, _rest], # Its arguments
 ):
     "Look for what makes trainings differ, without training; exit status 1 if something moves results"

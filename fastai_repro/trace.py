@@ -114,9 +114,13 @@ def _numpy_state():
     s = np.random.mtrand._rand._bit_generator.state
     return _hash(s['state']['key'], repr((s['state']['pos'])).encode()) if s['bit_generator']=='MT19937' else _hash(repr(s).encode())
 
+def _python_state():
+    _,ints,gauss = random.getstate()
+    return _hex(hash((*ints, gauss or 0.)))  # numbers hash to the same in every process; None does not
+
 def generator_states():
     "A hash of the state of each generator, by name"
-    res = dict(python=_hex(hash(random.getstate())), numpy=_numpy_state(), torch=_hash(torch.default_generator.get_state().numpy()))
+    res = dict(python=_python_state(), numpy=_numpy_state(), torch=_hash(torch.default_generator.get_state().numpy()))
     res.update({str(g.device):_hash(g.get_state().numpy()) for g in _device_generators()})
     return res
 

@@ -112,7 +112,8 @@ def _run_notebook(spec):
 
 def _run_script(spec):
     script = Path(spec.script)
-    sys.argv,sys.path[0] = [str(script), *spec.args],str(script.parent.resolve())
+    sys.argv = [str(script), *spec.args]
+    sys.path.insert(0, str(script.parent.resolve()))
     if script.suffix=='.ipynb': _run_notebook(spec)
     else: runpy.run_path(str(script), run_name='__main__')
 
@@ -131,8 +132,8 @@ def _child(
     _after(Learner, partial(_equip, spec))
     (_run_script if spec.script else _run_functions)(spec)
 
-# %% ../nbs/36_verify.ipynb #545505b3
-_start = 'import sys; from fastai_repro.verify import _child; _child(sys.argv[1])'
+# %% ../nbs/36_verify.ipynb #c7008d6e
+_start = 'import sys; sys.path.remove(""); from fastai_repro.verify import _child; _child(sys.argv[1])'  # a file of the user in this folder must not hide a module
 
 def _env(spec):
     "The environment variables of the process"
