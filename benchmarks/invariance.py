@@ -54,7 +54,7 @@ def texts_at(to, backwards, n=24, words=100):
 
 def table():
     data = load_breast_cancer(as_frame=True)
-    df = data.frame.sample(300, random_state=0).reset_index(drop=True)
+    df = pd.concat([data.frame.sample(300, random_state=0)]*repeats, ignore_index=True)
     df['size'] = pd.cut(df['mean radius'], 4, labels=list('abcd')).astype(str)
     return df,list(data.feature_names[:8])
 
@@ -62,7 +62,7 @@ def ratings():
     "The ink of a pixel in a scan, as the rating that the scan gives the pixel"
     im = load_digits().data[:60].astype('float32')
     user,item = im.nonzero()
-    return pd.DataFrame(dict(user=user, item=item, rating=im[user,item]))[::6].reset_index(drop=True)
+    return pd.concat([pd.DataFrame(dict(user=user, item=item, rating=im[user,item]))[::6]]*repeats, ignore_index=True)
 
 # --- applications: loaders from (block class, function that keys a factory, source, keyword arguments), and a learner from loaders
 
@@ -247,7 +247,7 @@ def environment():
     cpu = next((l.split(':')[1].strip() for l in open('/proc/cpuinfo') if 'model name' in l), platform.processor()) if Path('/proc/cpuinfo').exists() else platform.processor()
     return {'python':platform.python_version(), **{o:md.version(o) for o in ('torch','fastai','numpy')}, 'cpu':cpu, 'threads':torch.get_num_threads(), 'gpu':gpu}
 
-folder,epochs = tempfile.mkdtemp(),2
+folder,epochs,repeats = tempfile.mkdtemp(),2,1 # a folder for everything; epochs of a training; how often the rows of a table are repeated
 
 @call_parse
 def main(

@@ -10,6 +10,7 @@ import warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
 from functools import lru_cache,partial,update_wrapper
+from pathlib import Path
 from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
@@ -19,23 +20,26 @@ from .streams import check_seed,stream_seed,stream_seeds
 from .seed import isolated,seed_all,deterministic,_check_strict
 from .digest import digest
 from .data import key_dls
+from .manifest import RunWriter
 
 # %% ../nbs/30_callback.ipynb #90ea55b7
 class ReproCallback(Callback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
     order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass = None,None,None,('look', 0)
-    _inside,_fitting,_finding,_clocks = False,False,False,()
+    _inside,_fitting,_finding,_clocks,_cancelled = False,False,False,(),False
 
     def __init__(self,
         seed:int=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
         rebuild:bool=False, # Between runs, rebuild the loaders from their recipe? Default: rewind them, which gives the same bits
         restore:bool=False, # Start every run from the weights, buffers and optimizer state that the first one started from?
         strict:bool|str=False, # Fit with torch's deterministic algorithms: False, True or 'warn'
+        manifest:str|Path=None, # Folder to write a `RunManifest` of each run into; default: none is made
     ):
         if seed is not None: seed = check_seed(seed)
         _check_strict(strict)
         self.seed,self.rebuild,self.restore,self.strict = seed,rebuild,restore,strict
+        self.writer = None if manifest is None else RunWriter(manifest)
 
     @property
     def learn(self): return self._learn
@@ -134,7 +138,7 @@ def _outermost(self:ReproCallback, fit):
     try:
         with isolated(), deterministic(self.strict) if fit else nullcontext():
             if fit: self._begin_fit()
-            yield
+            with self._recorded() if fit else nullcontext(): yield
     finally:
         self._inside = self._fitting = False
         for clock,looks in self._clocks: clock.epoch,clock.looks = None,looks
@@ -142,7 +146,17 @@ def _outermost(self:ReproCallback, fit):
         elif fit: self._end_fit()
 
 @patch
+def _recorded(self:ReproCallback):
+    "Writes the manifest when a fit begins and when it ends"
+    if self.writer is None or self._finding: return nullcontext()
+    return self.writer.fit(self.learn, self._run_seed, lambda: self._cancelled)
+
+@patch
+def after_cancel_fit(self:ReproCallback): self._cancelled = True
+
+@patch
 def _begin_fit(self:ReproCallback):
+    self._cancelled = False
     if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
@@ -193,8 +207,15 @@ def _seed_batch(self:ReproCallback, *use):
     learn = self._learn
     seed_all(_pass_seeds(self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')(learn.iter))
 
+@lru_cache(maxsize=None)
+def _may_draw(cls):
+    "May callbacks of type `cls` draw in `before_batch`? Steps of tables are so cheap that a needless seed shows"
+    quiet = cls.__module__.startswith('fastai.') and cls.__name__ in ('CastToTensor','ParamScheduler','LRFinder','MixedPrecision')
+    return hasattr(cls, 'before_batch') and not quiet and not issubclass(cls, ReproCallback)
+
 @patch
-def before_batch(self:ReproCallback): self._seed_batch('event', 'before_batch')
+def before_batch(self:ReproCallback):
+    if any('before_batch' in vars(o) or _may_draw(type(o)) for o in self._learn.cbs): self._seed_batch('event', 'before_batch')
 
 @patch
 def _seed_step(self:ReproCallback, f):
@@ -215,6 +236,7 @@ def _begin(self:ReproCallback):
         self.learn.dls = self.learn.dls.rebuild()
     self._key(self.learn.dls).rewind()
     if self.restore: self._restore() if self._runs else self._remember()
+    if self.writer: self.writer.new_run()
     self._base,self._pending,self._runs = 0,False,self._runs+1
 
 # %% ../nbs/30_callback.ipynb #44c1447c

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch.utils.data import DataLoader as TorchLoader,Dataset,IterableDataset
-from plum import Function
+from plum import Function,Signature
 from fastcore.basics import GetAttr,noop
 from fastcore.foundation import L
 from fastcore.xtras import ReindexCollection,is_listy
@@ -43,13 +43,12 @@ class _Clock:
     def next_pass(self, own): return ('epoch', self.epoch) if own and self.epoch is not None else self.look()
 
 # %% ../nbs/20_data.ipynb #71cfc295
-@contextmanager
-def _one_thread():
+class _one_thread:
     "Compute with one torch thread, as workers do: large reductions differ with the number of threads"
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(n)
+    def __enter__(self):
+        self.n = torch.get_num_threads()
+        torch.set_num_threads(1)
+    def __exit__(self, *args): torch.set_num_threads(self.n)
 
 # %% ../nbs/20_data.ipynb #e476a89b
 def _reseed_numpy(o, s): o.bit_generator.state = type(o.bit_generator)(s).state
@@ -63,16 +62,21 @@ def register_reseed(
 ):
     "Tell how objects of type `cls` are reseeded before every item or batch that they transform"
     _reseed[cls] = f
+    _reseeder.cache_clear()
 
-def _reseeder(o):
-    "How `o` itself is reseeded, as a function of the seed, if that is known"
-    for cls in type(o).__mro__:
-        if cls in _reseed: return partial(_reseed[cls], o)
+@lru_cache(maxsize=None)
+def _reseeder(cls):
+    "How objects of type `cls` are reseeded, as a function of the object and the seed, if that is known"
+    for c in cls.__mro__:
+        if c in _reseed: return _reseed[c]
     for name in ('set_random_seed','set_random_state'):
-        if hasattr(type(o), name): return lambda s: getattr(o, name)(s & 0xffffffff)
+        if hasattr(cls, name): return lambda o,s: getattr(o, name)(s & 0xffffffff)
 
 # %% ../nbs/20_data.ipynb #cc151220
-_leaves = (str,bytes,int,float,complex,type(None),type,ModuleType,np.ndarray,torch.Tensor,torch.nn.Module,pd.DataFrame,pd.Series,PurePath,DataLoader,TorchLoader)
+_leaves = (str,bytes,int,float,complex,type(None),type,ModuleType,Signature,np.generic,np.ndarray,torch.Tensor,torch.nn.Module,pd.DataFrame,pd.Series,PurePath,DataLoader,TorchLoader)
+
+@lru_cache(maxsize=None)
+def _is_leaf(cls): return issubclass(cls, _leaves)
 
 def _parts_of(o):
     "What `o` holds, and for a function the global variables that it uses"
@@ -82,22 +86,28 @@ def _parts_of(o):
     if isinstance(o, MethodType): return [o.__self__, o.__func__]
     if isinstance(o, Function): return [m.implementation for m in o.methods]
     if isinstance(o, FunctionType):
-        return [x.cell_contents for x in o.__closure__ or () if x != CellType()] + [g for n in o.__code__.co_names if _reseeder(g := o.__globals__.get(n)) is not None]
+        return [x.cell_contents for x in o.__closure__ or () if x != CellType()] + [g for n in o.__code__.co_names if _reseeder(type(g := o.__globals__.get(n)))]
     return [*getattr(o, '__dict__', {}).values(), *(f for n in ('encodes','__call__') if isinstance(f := getattr(type(o), n, None), (Function,FunctionType)))]
 
 def find_reseeders(
     *roots, # Transforms, pipelines or other objects that hold them
 )->list: # A function of the seed for each generator found
     "The generators that `roots` hold themselves, however deep"
-    seen,found,left = set(),[],[(o,0) for o in roots]
+    seen,found,left = set(),[],[(o,0) for o in roots if not _is_leaf(type(o))]
     while left:
         o,depth = left.pop()
-        if id(o) in seen or isinstance(o, _leaves): continue
+        if id(o) in seen: continue
         seen.add(id(o))
-        reseed = _reseeder(o)
-        if reseed: found.append(reseed)
-        elif depth<20 and len(parts := _parts_of(o))<1000: left += [(x,depth+1) for x in parts]
+        reseed = _reseeder(type(o))
+        if reseed: found.append(partial(reseed, o))
+        elif depth<20 and len(parts := _parts_of(o))<1000: left += [(x,depth+1) for x in parts if not _is_leaf(type(x))]
     return found[::-1]
+
+_quiet = {'fastai.tabular.core.ReadTabBatch', *(f'fastai.data.transforms.{o}' for o in ('ToTensor','IntToFloatTensor','Normalize'))}
+
+def _is_quiet(pipeline):
+    "Are these all transforms of fastai that never draw? Where steps are as cheap as tabular's, needless seeds show"
+    return all(f'{type(o).__module__}.{type(o).__name__}' in _quiet for o in getattr(pipeline, 'fs', [pipeline]))
 
 def _transforms_of(ds): return [tl.tfms for tl in ds.tls] if hasattr(ds, 'tls') else ds
 
@@ -125,7 +135,7 @@ def _new_keyed(cls, *args):
 # %% ../nbs/20_data.ipynb #7d9404c6
 class _KeyedDL(_Keyed):
     "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the global generators alone"
-    _loader,_own,_pass,_ordering,_by_batch,_itemwise = None,True,None,False,False,True
+    _loader,_own,_pass,_ordering,_by_batch = None,True,None,False,False
 
     def _seed_order(self, path):
         s = stream_seed(self._clock.seed, 'order', self._loader, *path)
@@ -151,15 +161,16 @@ class _KeyedDL(_Keyed):
         if b is None or self._plain.__iter__ is not DataLoader.__iter__: return b
         if self.pin_memory and type(b)==list: b = tuple(b)
         if self.device is not None: b = to_device(b, self.device)
-        seed_all(s)
-        for reseed in batch_reseeders: reseed(s)
+        if batch_reseeders is not None:
+            seed_all(s)
+            for reseed in batch_reseeders: reseed(s)
         return self.after_batch(b)
 
     def __iter__(self):
         guard = isolated if self._clock.epoch is None else nullcontext  # around a fit, `ReproCallback` does it once
         path = self._clock.next_pass(self._own)
         seed = stream_seeds(self._clock.seed, 'batch', self._loader, *path)
-        batch_reseeders = find_reseeders(getattr(self, 'after_batch', None))
+        batch_reseeders = None if _is_quiet(getattr(self, 'after_batch', None)) else find_reseeders(self.after_batch)
         with guard(): batches = self._start(path)
         for k in itertools.count():
             try:
@@ -176,15 +187,21 @@ class _KeyedDL(_Keyed):
 
     def _create_batches(self, samps, seed):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
-        bs,reseeders = self.bs or 1,find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch)
+        bs,reseeders,n = self.bs or 1,find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch),self._n_seeded()
         for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
-            with _one_thread(): b = self._create_batch(idxs, (j*self.num_workers + self.offs)*bs, seed, reseeders)
+            with _one_thread(): b = self._create_batch(idxs, (j*self.num_workers + self.offs)*bs, seed, reseeders, n)
             yield b
 
-    def _create_batch(self, idxs, start, seed, reseeders=()):
+    def _n_seeded(self):
+        "How many items of a batch get a seed: all, or the first where fastai makes them together, or none if nothing draws there either"
+        made = self._plain.create_item.__module__
+        if made not in ('fastai.tabular.core','fastai.text.data'): return self.bs or 1
+        return 0 if made=='fastai.tabular.core'==self._plain.create_batch.__module__ and _is_quiet(self.before_batch) else 1
+
+    def _create_batch(self, idxs, start, seed, reseeders, n_seeded):
         items = []
         for place,idx in enumerate(idxs, start):
-            if self._itemwise or place==start: _seed_item(seed(place), reseeders)
+            if place<start+n_seeded: _seed_item(seed(place), reseeders)
             items.append(self.do_item(idx))
         items = [o for o in items if o is not None]
         if items: return self.do_batch(items[0] if self.prebatched else items)
@@ -226,7 +243,7 @@ class _KeyedDLs(_Keyed):
         res = super().new_empty()
         for o in (*res.loaders, res):
             o.__class__ = o._plain
-            for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch','_itemwise'): o.__dict__.pop(k, None)
+            for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch'): o.__dict__.pop(k, None)
         return res
 
 # %% ../nbs/20_data.ipynb #230d307a
@@ -235,11 +252,12 @@ class _KeyedItems(Dataset, GetAttr):
     _default,reseeders = 'dataset',()
     def __init__(self, dataset): self.dataset = dataset
     def __len__(self): return len(self.dataset)
-    def __getitem__(self, seed_idx):
-        seed,idx = seed_idx
-        with _one_thread():
-            _seed_item(seed, self.reseeders)
-            return self.dataset[idx]
+    def _item(self, seed, idx):
+        _seed_item(seed, self.reseeders)
+        return self.dataset[idx]
+    def __getitem__(self, seed_idx): return self.__getitems__([seed_idx])[0]
+    def __getitems__(self, seeds_idxs):
+        with _one_thread(): return [self._item(*o) for o in seeds_idxs]
 
 class _KeyedOrder:
     "The order of a sampler or batch sampler, settled when a pass begins; indices go with the seeds of their places"
@@ -313,7 +331,6 @@ def _key_dl(dl, clock, loader, own=True):
     is_new = not isinstance(dl, _KeyedDL)
     if not isinstance(dl, _KeyedDL): dl.__class__ = _keyed_class(type(dl))
     dl._clock,dl._loader,dl._own = clock,loader,own
-    dl._itemwise = dl._plain.do_item.__module__ != 'fastai.tabular.core'  # these make a whole batch at once; their `do_item` does nothing
     why = _why_by_batch(dl)
     dl._by_batch = why is not None
     if why and own and is_new: _warn_by_batch(loader, why)

@@ -13,12 +13,14 @@ import torch
 from .streams import check_seed,stream_seed
 
 # %% ../nbs/10_seed.ipynb #56cf5e37
+_has_xpu,_has_mps = hasattr(torch, 'xpu') and torch.xpu._is_compiled(),torch.backends.mps.is_available()
+
 def _device_generators():
     "The default generators of all accelerators that this process has started"
     res = []
     if torch.cuda.is_initialized(): res += torch.cuda.default_generators
-    if hasattr(torch, 'xpu') and torch.xpu.is_initialized(): res += torch.xpu.default_generators
-    if torch.backends.mps.is_available() and not torch.mps._is_in_bad_fork(): res.append(torch.mps._get_default_mps_generator())
+    if _has_xpu and torch.xpu.is_initialized(): res += torch.xpu.default_generators
+    if _has_mps and not torch.mps._is_in_bad_fork(): res.append(torch.mps._get_default_mps_generator())
     return res
 
 # %% ../nbs/10_seed.ipynb #b6f6d635
