@@ -488,6 +488,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.trace._named_tensors': ('trace.html#_named_tensors', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._names_in': ('trace.html#_names_in', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._names_of': ('trace.html#_names_of', 'fastai_repro/trace.py'),
+                                    'fastai_repro.trace._nondeterministic': ('trace.html#_nondeterministic', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._number': ('trace.html#_number', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._numpy_state': ('trace.html#_numpy_state', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._opt_states': ('trace.html#_opt_states', 'fastai_repro/trace.py'),

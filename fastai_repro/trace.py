@@ -179,8 +179,8 @@ _levels = 'epoch','step','layer'
 
 class TraceCallback(Callback):
     "Writes the bits of each training to a file, a line of JSON a step"
-    order,_stateattrs = 10_000,('_row','_todo','_handles','_modules','_sampled','_names')
-    _pending,_active,_nested,_row,_todo,_handles,_modules,_sampled,_names,_probing = False,False,False,None,(),(),(),(),{},False
+    order,_stateattrs = 10_000,('_row','_todo','_handles','_parts','_sampled','_names')
+    _pending,_active,_nested,_row,_todo,_handles,_parts,_sampled,_names,_probing = False,False,False,None,(),(),(),(),{},False
 
     def __init__(self,
         path, # File to append to
@@ -236,7 +236,13 @@ def _sample(params, n=16):
 
 def _pick(p, idx): return p.detach().as_strided((1,), (1,), p.storage_offset() + sum(int(i)*s for i,s in zip(idx, p.stride()))).float()
 
-# %% ../nbs/32_trace.ipynb #198400cf
+# %% ../nbs/32_trace.ipynb #f033875e
+def _nondeterministic(model):
+    "Layers without a deterministic CUDA kernel, where they run on CUDA"
+    try: from fastai_repro.layers import find_nondeterministic
+    except ImportError: return {}
+    return {o.name:f'{o.kind}: {o.reason}' for o in find_nondeterministic(model)} if next(model.parameters()).is_cuda else {}
+
 def _try_len(o):
     try: return len(o)
     except TypeError: return None
@@ -254,13 +260,13 @@ def _begin(self:TraceCallback):
     "What the training starts from"
     learn,dl,named = self.learn,self.learn.dls.train,_named_tensors(self.learn.model)
     self._release()
-    self._pending,self._active,self._step,self._fit,self._todo = False,True,0,_last_fit(self.path),[]
-    self._modules,self._names = list(learn.model.modules()),{p:n for n,p in learn.model.named_parameters()}
+    self._pending,self._active,self._n_steps,self._fit,self._todo = False,True,0,_last_fit(self.path),[]
+    self._parts,self._names = list(learn.model.modules()),{p:n for n,p in learn.model.named_parameters()}
     self._sampled = _sample(learn.model.parameters())
     row = dict(kind='fit', version=1, fit=self._fit, level=self.level, model=type(learn.model).__name__, epochs=learn.n_epoch, batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
-               env=environment(), suspects=_suspects(learn), gen=generator_states(), layout=_hash(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
+               env=environment(), suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=_hash(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
     self._later(row, 'weights', fingerprint(named.values()))
     self._later(row, 'opt', fingerprint(list(chain.from_iterable(_opt_states(learn.opt).values()))))
     if self.level=='layer': self._by_name(row, 'init', {n:[t] for n,t in named.items()})
@@ -308,7 +314,7 @@ def before_batch(self:TraceCallback):
     self._release()
     learn,self._todo,data = self.learn,[],{}
     train = learn.training
-    self._row = row = dict(kind='step', fit=self._fit, epoch=learn.epoch, phase='train' if train else 'valid', step=self._step if train else learn.iter)
+    self._row = row = dict(kind='step', fit=self._fit, epoch=learn.epoch, phase='train' if train else 'valid', step=self._n_steps if train else learn.iter)
     if train and (items := self._items()): row['items'] = items
     row.update(data=data, rows={}, gen=None)
     for name,t in [*((f'x{i}',t) for i,t in enumerate(_tensors_in(learn.xb))), *((f'y{i}',t) for i,t in enumerate(_tensors_in(learn.yb)))]:
@@ -354,7 +360,7 @@ def before_step(self:TraceCallback):
 @patch
 def after_batch(self:TraceCallback):
     if self._row is None:
-        if self._active and not self._nested and self.learn.training: self._step += 1
+        if self._active and not self._nested and self.learn.training: self._n_steps += 1
         return
     row,self._row = self._row,None
     self._release()
@@ -367,22 +373,22 @@ def _after_step(self:TraceCallback, row):
         row['skipped'],self._row = True,row
         self._gradients()
         self._row = None
-    self._later(row, 'weights', fingerprint(_tensors_of(self._modules)))
+    self._later(row, 'weights', fingerprint(_tensors_of(self._parts)))
     if self.level=='layer':
         self._by_name(row, 'weights', {n:[t] for n,t in _named_tensors(self.learn.model).items()})
         self._by_name(row, 'opt', {self._names.get(p, f'parameter {i} of the optimizer'):ts for i,(p,ts) in enumerate(_opt_states(self.learn.opt).items())})
     if self._sampled: self._later(row, 'sample', torch.cat([_pick(*o) for o in self._sampled]).view(torch.int32).long(), lambda vs: [_float(v) for v in vs])
     row['after'] = generator_states()
-    self._step += 1
+    self._n_steps += 1
 
 @patch
 def after_epoch(self:TraceCallback):
     if not self._active or self._nested: return
     learn,self._todo = self.learn,[]
     recorder = getattr(learn, 'recorder', None)
-    row = dict(kind='epoch', fit=self._fit, epoch=learn.epoch, step=self._step,
+    row = dict(kind='epoch', fit=self._fit, epoch=learn.epoch, step=self._n_steps,
                metrics=dict(zip(recorder.metric_names[1:], [_number(o) for o in learn.final_record])) if recorder and hasattr(learn, 'final_record') else {})
-    self._later(row, 'weights', fingerprint(_tensors_of(self._modules)))
+    self._later(row, 'weights', fingerprint(_tensors_of(self._parts)))
     self._settle(row)
 
 def _number(o):
@@ -395,7 +401,7 @@ def _number(o):
 def _hook_modules(self:TraceCallback):
     layers = self._row.setdefault('layers', {})
     forward,backward = layers.setdefault('forward', {}),layers.setdefault('backward', {})
-    probed = self.probe is not None and list(self.probe)==[self._fit, self._step] and self.learn.training
+    probed = self.probe is not None and list(self.probe)==[self._fit, self._n_steps] and self.learn.training
     if probed: self._row['twice'] = {}
     def hook(name, m, args, kwargs, out):
         if self._probing: return

@@ -50,11 +50,11 @@ def _after(cls, f):
 
 class _WriteManifest(Callback):
     "Writes the manifest of the first training"
-    def __init__(self, path, seed): self.path,self.seed = path,seed
+    def __init__(self, file, seed): self.file,self.seed = file,seed
     def before_train(self):
         from fastai_repro.manifest import RunManifest
-        if self.path: RunManifest.capture(self.learn, seed=self.seed).save(self.path)
-        self.path = None
+        if self.file: RunManifest.capture(self.learn, seed=self.seed).save(self.file)
+        self.file = None
 
 def _equip(spec, learn):
     "Give a learner its callbacks"
