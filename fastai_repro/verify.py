@@ -31,6 +31,7 @@ class _Spec:
     trace:str=None # File to write
     level:str='step'
     probe:tuple=None
+    until:tuple=None # Training and step after which the program is ended
     seed:int=None # Seed everything before the program starts
     fix:bool=False
     strict:bool=False
@@ -56,11 +57,20 @@ class _WriteManifest(Callback):
         if self.file: RunManifest.capture(self.learn, seed=self.seed).save(self.file)
         self.file = None
 
+class _Until(Callback):
+    "Ends the process when a step has been traced"
+    order = TraceCallback.order+1
+    def __init__(self, until): self.until = until
+    def after_batch(self):
+        t = self.learn.trace
+        if t._active and (t._fit, t._n_steps)>self.until: os._exit(0)
+
 def _equip(spec, learn):
     "Give a learner its callbacks"
     if spec.fix and not any(isinstance(o, ReproCallback) for o in learn.cbs): learn.add_cb(ReproCallback(spec.seed, strict=spec.strict))
     if spec.manifest and not Path(spec.manifest).exists(): learn.add_cb(_WriteManifest(spec.manifest, spec.seed))
     if spec.trace: learn.add_cb(TraceCallback(spec.trace, spec.level, spec.probe))
+    if spec.until: learn.add_cb(_Until(spec.until))
 
 def _fix(spec):
     "What makes a program reproducible that knows nothing of this package, besides the callback"
@@ -242,7 +252,8 @@ def _closer(d, run, level, other):
 
 def _look(d, run, level, other):
     probe = (d.run, d.step) if level=='layer' else None
-    again = compare_traces(*(run(f'closer look at level {level} {k}', i, level=level, probe=probe) for k,i in enumerate((0, other))))
+    until = (d.run, d.step) if d.phase=='train' and level=='layer' else None
+    again = compare_traces(*(run(f'closer look at level {level} {k}', i, level=level, probe=probe, until=until) for k,i in enumerate((0, other))))
     if again is None:
         d.remarks.append(f'two more runs, traced by {level}, were the same: the difference comes and goes')
         return d
