@@ -44,7 +44,9 @@ def _plain(t):
 
 def _words(t):
     "The bytes of each row of `t` as 64-bit words, the last one filled up with zeros"
-    b = t.contiguous().view(torch.uint8)
+    t = t.contiguous()
+    if t.stride(-1)!=1: t = t.clone(memory_format=torch.contiguous_format)  # a dimension of size 1 may have any stride
+    b = t.view(torch.uint8)
     if b.shape[-1]%8 or b.storage_offset()%8: b = F.pad(b, (0, -b.shape[-1]%8))
     return b.view(torch.int64)
 
