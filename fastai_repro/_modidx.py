@@ -467,6 +467,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.trace._compare_fit': ('trace.html#_compare_fit', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._complaint': ('trace.html#_complaint', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._divergence': ('trace.html#_divergence', 'fastai_repro/trace.py'),
+                                    'fastai_repro.trace._dot': ('trace.html#_dot', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._environment': ('trace.html#_environment', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._exact': ('trace.html#_exact', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._few_items': ('trace.html#_few_items', 'fastai_repro/trace.py'),

@@ -50,10 +50,13 @@ def _words(t):
     if b.shape[-1]%8 or b.storage_offset()%8: b = F.pad(b, (0, -b.shape[-1]%8))
     return b.view(torch.int64)
 
+def _dot(words, r): return words @ r if words.device.type=='cpu' else (words * r).sum(-1)  # CUDA has no product of integer matrices
+
 def _sums(words):
     "Each row of `words`, at most a piece long, as one number"
-    t = words * 0x5851F42D4C957F2D
-    return t.bitwise_xor_(t >> 32).mul_(_multipliers(_piece(words.device), words.device)[:words.shape[-1]]).sum(-1)
+    n,piece = words.shape[-1],_piece(words.device)
+    r = _multipliers(2*piece, words.device)
+    return _dot(words, r[:n]) + _dot(words >> 33, r[piece:piece+n])
 
 def _combine(sums):
     "One number for the last dimension of `sums`"
