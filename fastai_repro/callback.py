@@ -11,6 +11,7 @@ from contextlib import contextmanager,nullcontext
 from copy import deepcopy
 from functools import lru_cache,partial,update_wrapper
 from pathlib import Path
+from torch import nn
 from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
@@ -21,13 +22,14 @@ from .seed import isolated,seed_all,deterministic,_check_strict
 from .digest import digest
 from .data import key_dls
 from .manifest import RunWriter
+from .layers import replace_nondeterministic
 
 # %% ../nbs/30_callback.ipynb #90ea55b7
 class ReproCallback(Callback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
     order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass = None,None,None,('look', 0)
-    _inside,_fitting,_finding,_clocks,_cancelled = False,False,False,(),False
+    _inside,_fitting,_finding,_clocks,_cancelled,_told = False,False,False,(),False,False
 
     def __init__(self,
         seed:int=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
@@ -72,9 +74,11 @@ def _is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner
 # %% ../nbs/30_callback.ipynb #fccb14fa
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
-    for o in L(learn.cbs) + L(kwargs.get('cbs')):
+    cbs = L(learn.cbs) + L(kwargs.get('cbs'))
+    for o in cbs:
         if isinstance(o, ReproCallback): o.restart()
-    return plain(learn, *args, **kwargs)
+    around = next((o.around_fine_tune for o in cbs if hasattr(type(o), 'around_fine_tune')), nullcontext)
+    with around(learn): return plain(learn, *args, **kwargs)
 
 def _hooked_with_events(learn, plain, f, event_type, *args):
     "Isolate what is outermost, and seed the step when all of `before_batch` is done"
@@ -82,8 +86,10 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
     if cb is None: return plain(learn, f, event_type, *args)
     if event_type=='batch': f = partial(cb._seed_step, f)
     if event_type=='epoch' and cb._fitting and not cb._finding: cb._enter(cb._base + learn.epoch)
-    if cb._inside: return plain(learn, f, event_type, *args)
-    with cb._outermost(event_type=='fit'): return plain(learn, f, event_type, *args)
+    run = lambda f: plain(learn, f, event_type, *args)
+    with nullcontext() if cb._inside else cb._outermost(event_type=='fit'):
+        around = None if event_type=='batch' or cb._finding or not cb._fitting else next((o.around for o in learn.cbs if hasattr(type(o), 'around')), None)
+        return run(f) if around is None else around(event_type, f, run)
 
 def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
@@ -157,6 +163,7 @@ def after_cancel_fit(self:ReproCallback): self._cancelled = True
 @patch
 def _begin_fit(self:ReproCallback):
     self._cancelled = False
+    if self.strict: self._replace_layers()
     if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
@@ -221,6 +228,21 @@ def before_batch(self:ReproCallback):
 def _seed_step(self:ReproCallback, f):
     self._seed_batch('step')
     f()
+
+# %% ../nbs/30_callback.ipynb #5a1c6e02
+def _listed(found): return ', '.join(f"{o.kind} ({o.name or 'the model'})" for o in found)
+
+@patch
+def _replace_layers(self:ReproCallback):
+    loss = self.learn.loss_func
+    if getattr(loss, 'flatten', True) is False: loss = loss.func  # what fastai's losses flatten has a deterministic kernel
+    done = [replace_nondeterministic(o) for o in (self.learn.model, loss) if isinstance(o, nn.Module)]
+    replaced,left = ([o for d in done for o in getattr(d, name)] for name in ('replaced','left'))
+    if self._told or not (replaced or left): return
+    self._told,says = True,[f"`strict={self.strict!r}`:"]
+    if replaced: says.append(f"replaced layers without a deterministic CUDA kernel by equivalents that have one: {_listed(replaced)}.")
+    if left: says.append(f"What has none and can't be replaced raises an error, or is slow, if a fit reaches it on CUDA: {_listed(left)}. See `on_cpu`.")
+    warnings.warn(' '.join(says))
 
 # %% ../nbs/30_callback.ipynb #48b4ce25
 @patch

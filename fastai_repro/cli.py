@@ -15,6 +15,7 @@ from fastcore.script import call_parse
 from fastai.data.block import DataBlock
 from fastai.learner import Learner
 from .data import _KeyedDLs
+from .layers import find_nondeterministic
 from .callback import ReproCallback
 from .trace import _from_outside,_suspects,environment
 from .verify import ProgramFailed,_Spec,_check_vary,_launch,_verify
@@ -125,12 +126,7 @@ def look_at_learner(
             held = sources==['a generator of its own'] and part=='data'
             if outside: yield Finding('error', f"{names[part]} {name} draws from {', '.join(sources)}, which no seed reaches", 'keyed loaders reseed it: `ReproCallback`' if held else 'draw from `random`, `numpy.random` or `torch` instead')
             elif part=='callbacks' and not repro: yield Finding('warning', f'callback {name} names functions that draw', '`ReproCallback` seeds every step, so that it moves nothing else')
-    for o in _nondeterministic(learn.model): yield Finding('error' if cuda else 'note', f'layer {o.name} ({o.kind}) has no deterministic CUDA kernel: {o.reason}', o.remedy)
-
-def _nondeterministic(model):
-    try: from fastai_repro.layers import find_nondeterministic
-    except ImportError: return []
-    return find_nondeterministic(model)
+    for o in find_nondeterministic(learn.model): yield Finding('error' if cuda else 'note', f'layer {o.name} ({o.kind}) has no deterministic CUDA kernel: {o.reason}', o.remedy)
 
 def look_at_items(
     items # Items of a dataset, as they were listed

@@ -135,7 +135,7 @@ def _new_keyed(cls, *args):
 # %% ../nbs/20_data.ipynb #7d9404c6
 class _KeyedDL(_Keyed):
     "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the global generators alone"
-    _loader,_own,_pass,_ordering,_by_batch = None,True,None,False,False
+    _loader,_own,_pass,_ordering,_by_batch,_first,_taken = None,True,None,False,False,0,0
 
     def _seed_order(self, path):
         s = stream_seed(self._clock.seed, 'order', self._loader, *path)
@@ -143,15 +143,15 @@ class _KeyedDL(_Keyed):
         self.rng,items = random.Random(s),getattr(self, 'items', None)
         if isinstance(items, ReindexCollection): items.idxs.items.sort()  # `LMDataLoader` shuffles on top of its last order
 
-    def _start(self, path):
-        "Settle the order of the pass `path` and start the workers"
+    def _start(self, path, first):
+        "Settle the order of the pass `path` and start the workers with batch number `first`"
         self._seed_order(path)
-        self._pass,self._ordering = path,True
+        self._pass,self._first,self._ordering = path,first,True
         try:
             if self._plain.__iter__ is not DataLoader.__iter__: return super().__iter__()
             self.randomize()
             self.before_iter()
-            self._DataLoader__idxs = self.get_idxs()
+            self._DataLoader__idxs = self.get_idxs()[first*(self.bs or 1):] if first else self.get_idxs()
             return _loaders[self.fake_l.num_workers==0](self.fake_l)
         finally: self._ordering = False
 
@@ -166,16 +166,20 @@ class _KeyedDL(_Keyed):
             for reseed in batch_reseeders: reseed(s)
         return self.after_batch(b)
 
-    def __iter__(self):
+    def __iter__(self): return self.batches_from(0)
+
+    def batches_from(self, first):
+        "The batches of a new pass from number `first` on, without making those before it"
         guard = isolated if self._clock.epoch is None else nullcontext  # around a fit, `ReproCallback` does it once
         path = self._clock.next_pass(self._own)
         seed = stream_seeds(self._clock.seed, 'batch', self._loader, *path)
         batch_reseeders = None if _is_quiet(getattr(self, 'after_batch', None)) else find_reseeders(self.after_batch)
-        with guard(): batches = self._start(path)
-        for k in itertools.count():
+        with guard(): batches = self._start(path, first)
+        for k in itertools.count(first):
             try:
                 with guard(): b = self._next_batch(batches, seed(k), batch_reseeders)
             except StopIteration: break
+            self._taken = k+1
             if b is not None: yield b
         self.after_iter()
         if hasattr(self, 'it'): del(self.it)
@@ -189,7 +193,7 @@ class _KeyedDL(_Keyed):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
         bs,reseeders,n = self.bs or 1,find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch),self._n_seeded()
         for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
-            with _one_thread(): b = self._create_batch(idxs, (j*self.num_workers + self.offs)*bs, seed, reseeders, n)
+            with _one_thread(): b = self._create_batch(idxs, (self._first + j*self.num_workers + self.offs)*bs, seed, reseeders, n)
             yield b
 
     def _n_seeded(self):
@@ -243,7 +247,7 @@ class _KeyedDLs(_Keyed):
         res = super().new_empty()
         for o in (*res.loaders, res):
             o.__class__ = o._plain
-            for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch'): o.__dict__.pop(k, None)
+            for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch','_first','_taken'): o.__dict__.pop(k, None)
         return res
 
 # %% ../nbs/20_data.ipynb #230d307a
@@ -263,10 +267,10 @@ class _KeyedOrder:
     "The order of a sampler or batch sampler, settled when a pass begins; indices go with the seeds of their places"
     def __init__(self, sampler, batched): self.sampler,self.batched = sampler,batched
     def __len__(self): return len(self.sampler)
-    def settle(self, seed):
+    def settle(self, seed, first):
         places = itertools.count()
         def keyed(i): return seed(next(places)),i
-        self.order = [[keyed(i) for i in o] if self.batched else keyed(o) for o in self.sampler]
+        self.order = [[keyed(i) for i in o] if self.batched else keyed(o) for o in self.sampler][first:]
     def __iter__(self): return iter(self.order)
 
 def _collate(f, items):
@@ -282,15 +286,18 @@ class _KeyedTorch(TorchLoader):
                          **{o:getattr(dl, o) for o in names})
         self.__dict__.update(order=order, batch_size=dl.batch_size, drop_last=dl.drop_last)  # as the loader that it stands in for
 
-    def __iter__(self):
+    def __iter__(self): return self.batches_from(0)
+
+    def batches_from(self, first):
+        "The batches of a new pass from number `first` on, without making those before it"
         path = (self._loader, *self._clock.next_pass(True))
         def start():
             s = stream_seed(self._clock.seed, 'order', *path)
             _seed_item(s, find_reseeders(self.order.sampler))
             self.dataset.reseeders = find_reseeders(self.dataset.dataset)
-            self.order.settle(stream_seeds(self._clock.seed, 'item', *path))
+            self.order.settle(stream_seeds(self._clock.seed, 'item', *path), first)
             return super(_KeyedTorch, self).__iter__()
-        return _iterate(self._clock, path, start)
+        return _iterate(self, path, start, first)
 
 class _KeyedIter(GetAttr):
     "Any other loader: seeded when a pass begins, and before each batch"
@@ -302,18 +309,19 @@ class _KeyedIter(GetAttr):
         def start():
             seed_all(stream_seed(self._clock.seed, 'order', *path))
             return iter(self.dl)
-        return _iterate(self._clock, path, start)
+        return _iterate(self, path, start)
 
-def _iterate(clock, path, start):
+def _iterate(dl, path, start, first=0):
     "Iterate over what `start` gives, each batch with a seed, outside a fit without moving the generators"
-    guard,seed = isolated if clock.epoch is None else nullcontext,stream_seeds(clock.seed, 'batch', *path)
+    guard,seed = isolated if dl._clock.epoch is None else nullcontext,stream_seeds(dl._clock.seed, 'batch', *path)
     with guard(): batches = start()
-    for k in itertools.count():
+    for k in itertools.count(first):
         try:
             with guard():
                 seed_all(seed(k))
                 b = next(batches)
         except StopIteration: return
+        dl._taken = k+1
         yield b
 
 # %% ../nbs/20_data.ipynb #d3657b8c

@@ -26,7 +26,8 @@ from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper
 import fastai,fastcore
 from .seed import _device_generators,deterministic,get_states,set_states
-from .data import find_reseeders,_parts_of
+from .data import find_reseeders
+from .layers import find_nondeterministic
 
 # %% ../nbs/32_trace.ipynb #213491d9
 @lru_cache(maxsize=None)
@@ -244,8 +245,6 @@ def _pick(p, idx): return p.detach().as_strided((1,), (1,), p.storage_offset() +
 # %% ../nbs/32_trace.ipynb #f033875e
 def _nondeterministic(model):
     "Layers without a deterministic CUDA kernel, where they run on CUDA"
-    try: from fastai_repro.layers import find_nondeterministic
-    except ImportError: return {}
     return {o.name:f'{o.kind}: {o.reason}' for o in find_nondeterministic(model)} if next(model.parameters()).is_cuda else {}
 
 def _try_len(o):

@@ -18,6 +18,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from .seed import set_seed,_make_deterministic
 from .data import key_dls,_sorted_vocab
+from .manifest import RunManifest
 from .callback import ReproCallback
 from .trace import TraceCallback,Divergence,compare_traces,_levels
 
@@ -53,7 +54,6 @@ class _WriteManifest(Callback):
     "Writes the manifest of the first training"
     def __init__(self, file, seed): self.file,self.seed = file,seed
     def before_train(self):
-        from fastai_repro.manifest import RunManifest
         if self.file: RunManifest.capture(self.learn, seed=self.seed).save(self.file)
         self.file = None
 
