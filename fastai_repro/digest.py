@@ -20,7 +20,7 @@ from fastai.optimizer import Optimizer,OptimWrapper
 def _tensor_bytes(t):
     "The elements of `t` in row-major order, whatever its device, strides, conjugation and subclass"
     t = t.detach().as_subclass(torch.Tensor).resolve_conj().resolve_neg().cpu().contiguous()
-    return t.reshape(-1).view(torch.uint8).numpy() if t.numel() else b''
+    return t.reshape(-1).as_strided((t.numel(),), (1,)).view(torch.uint8).numpy() if t.numel() else b''
 
 def _update_tensor(h, t):
     if t.layout != torch.strided or t.is_quantized or t.is_meta or t.is_nested:
