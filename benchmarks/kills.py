@@ -65,12 +65,12 @@ def result(p):
 
 def is_writing(folder): return any(folder.glob('.run.ckpt.????????'))
 
-def moment(p, folder, rng, aim):
-    "Wait for a moment to kill: while a checkpoint is written, or a random time after the first change in the folder"
+def moment(p, folder, rng, aim, spread):
+    "Wait for a moment to kill: while a checkpoint is written, or a random time of up to `spread` seconds after the first change in the folder"
     files = lambda: {o.name:o.stat().st_mtime_ns for o in folder.rglob('*') if o.exists() and o.suffix!='.lock'}
     before,until = files(),None
     while p.poll() is None:
-        if until is None and files()!=before: until = time.time() + rng.random()*2
+        if until is None and files()!=before: until = time.time() + rng.random()*spread
         if until and (aim and is_writing(folder) or time.time()>until): return is_writing(folder)
         time.sleep(0.0005 if aim else 0.01)
 
@@ -79,7 +79,7 @@ def killed(name, folder, device, kills, rng, control=False):
     n = writes = 0
     while n<kills:
         p = start(name, folder, device, control)
-        hit = moment(p, folder, rng, aim=rng.random()<0.3)
+        hit = moment(p, folder, rng, aim=rng.random()<0.3, spread=0 if control else 2)
         if p.poll() is not None: break
         os.killpg(p.pid, signal.SIGKILL)
         p.communicate()

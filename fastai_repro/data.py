@@ -151,7 +151,7 @@ class _KeyedDL(_Keyed):
             if self._plain.__iter__ is not DataLoader.__iter__: return super().__iter__()
             self.randomize()
             self.before_iter()
-            self._DataLoader__idxs = self.get_idxs()[first*(self.bs or 1):] if first else self.get_idxs()
+            self._DataLoader__idxs = list(self.get_idxs())[first*(self.bs or 1):] if first else self.get_idxs()
             return _loaders[self.fake_l.num_workers==0](self.fake_l)
         finally: self._ordering = False
 

@@ -1,0 +1,92 @@
+"""What a resumed training has to wait for before its first step, and what checkpoints cost.
+
+    python benchmarks/resume.py [--rounds 5] [--items 100000] [--out benchmarks/results/resume.md]
+
+Skipping: the time to the first batch of an epoch when it begins at step 0 and at step 10,000, beside Accelerate's `skip_first_batches` and
+torchdata's `StatefulDataLoader` on the same data, where these are installed. Checkpoints: a training with `every='60s'` and `every=1` against none.
+"""
+import importlib.util,random,statistics,tempfile,time,warnings
+from pathlib import Path
+warnings.filterwarnings('ignore')
+from fastai.vision.all import *
+from fastcore.script import call_parse
+from fastai_repro import ReproCallback,ReproDataBlock,ResumeCallback,digits_path,seeded
+from fastai_repro.data import key_dls
+
+class Items:
+    "Items that take 50 microseconds to make, as the smallest of files do"
+    def __init__(self, n): self.n = n
+    def __len__(self): return self.n
+    def __getitem__(self, i):
+        until = time.perf_counter() + 5e-5
+        while time.perf_counter()<until: pass
+        return torch.full((4,), float(i)),0
+
+def timed(make, step):
+    "Seconds to the first batch from `step` on"
+    it = make(step)
+    start = time.perf_counter()
+    next(iter(it()))
+    return time.perf_counter()-start
+
+def ours(n, bs):
+    dls = key_dls(DataLoaders(DataLoader(Items(n), bs=bs, shuffle=True, num_workers=0, indexed=True)), 42)
+    return lambda step: lambda: dls.train.batches_from(step)
+
+def accelerate(n, bs):
+    from accelerate.data_loader import skip_first_batches
+    dl = torch.utils.data.DataLoader(Items(n), bs, shuffle=True)
+    return lambda step: lambda: skip_first_batches(dl, step)
+
+def stateful(n, bs):
+    from torchdata.stateful_dataloader import StatefulDataLoader
+    def make(step):
+        dl = StatefulDataLoader(Items(n), bs, shuffle=True)
+        it = iter(dl)
+        for _ in range(step): next(it)
+        state,new = dl.state_dict(),StatefulDataLoader(Items(n), bs, shuffle=True)
+        def go():
+            new.load_state_dict(state)
+            return new
+        return go
+    return make
+
+def learner():
+    files = sorted(get_image_files(digits_path()), key=lambda o: o.stem)[:600]
+    dls = ReproDataBlock((ImageBlock, CategoryBlock), get_y=parent_label, item_tfms=Resize(32)).dataloaders(files, bs=64, num_workers=0)
+    with seeded(42, 'init'): learn = vision_learner(dls, resnet18, pretrained=False, cbs=ReproCallback(42))
+    learn.remove_cb(ProgressCallback)
+    learn.logger = noop
+    return learn
+
+def seconds(every, folder):
+    "Seconds of a training, and of its steps alone, without the write at the end"
+    learn,path = learner(),Path(folder)/f'{random.random()}.ckpt'
+    start = time.perf_counter()
+    learn.fit(3, cbs=[] if every is None else ResumeCallback(path, every=every))
+    return time.perf_counter()-start
+
+@call_parse
+def main(
+    rounds:int=5, # Rounds of each measurement, interleaved
+    items:int=100_000, # Items of an epoch
+    step:int=10_000, # Where to begin
+    out:str='', # Write the tables to this file (Markdown)
+):
+    "Print what it takes to skip to a position, and what checkpoints cost"
+    bs = items//step//2 or 1
+    ways = {'fastai_repro':ours, **{n:f for n,f,m in (('Accelerate, `skip_first_batches`',accelerate,'accelerate'), ('torchdata, `StatefulDataLoader`',stateful,'torchdata')) if importlib.util.find_spec(m)}}
+    makers = {n:f(items, bs) for n,f in ways.items()}
+    times = {(n,s):[] for n in makers for s in (0,step)}
+    for _ in range(rounds):
+        for n,s in random.sample(list(times), len(times)): times[n,s].append(timed(makers[n], s))
+    t = {k:statistics.median(v) for k,v in times.items()}
+    lines = [f'Seconds to the first batch of an epoch of {items:,} items, batch size {bs}', '', f'| loader | from step 0 | from step {step:,} | skipping |', '|---|---|---|---|']
+    lines += [f'| {n} | {t[n,0]:.3f} | {t[n,step]:.3f} | {t[n,step]-t[n,0]:.3f} |' for n in makers]
+    with tempfile.TemporaryDirectory() as d:
+        runs = [{e:seconds(None if e=='again' else e, d) for e in random.sample([None,'again','60s',1], 4)} for _ in range(rounds)]
+    ratio = lambda e: statistics.median(o[e]/o[None] for o in runs)
+    lines += ['', f'ResNet-18 on the digits, {statistics.median(o[None] for o in runs):.1f} s: time with checkpoints to time without', '', '| without, again | every=\'60s\' | every=1 |', '|---|---|---|',
+              f"| {ratio('again'):.3f} | {ratio('60s'):.3f} | {ratio(1):.3f} |"]
+    print('\n'.join(lines))
+    if out: Path(out).write_text('\n'.join(lines) + '\n')
