@@ -737,6 +737,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'fastai_repro.verify._child': ('verify.html#_child', 'fastai_repro/verify.py'),
                                      'fastai_repro.verify._closer': ('verify.html#_closer', 'fastai_repro/verify.py'),
                                      'fastai_repro.verify._combinations': ('verify.html#_combinations', 'fastai_repro/verify.py'),
+                                     'fastai_repro.verify._dumps': ('verify.html#_dumps', 'fastai_repro/verify.py'),
                                      'fastai_repro.verify._env': ('verify.html#_env', 'fastai_repro/verify.py'),
                                      'fastai_repro.verify._equip': ('verify.html#_equip', 'fastai_repro/verify.py'),
                                      'fastai_repro.verify._failure': ('verify.html#_failure', 'fastai_repro/verify.py'),

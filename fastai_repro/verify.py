@@ -6,10 +6,12 @@
 __all__ = ['ProgramFailed', 'steps_in', 'Verdict', 'verify', 'assert_reproducible', 'assert_worker_invariant']
 
 # %% ../nbs/36_verify.ipynb #0d2278dc
-import inspect,itertools,json,os,pickle,runpy,subprocess,sys,tempfile,time
+import inspect,io,itertools,json,os,pickle,runpy,subprocess,sys,tempfile,time
 from dataclasses import dataclass,field
 from functools import partial,wraps
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 import torch
 from torch.utils.data import DataLoader as TorchLoader
 from fastai.data.core import DataLoaders
@@ -263,6 +265,17 @@ def _look(d, run, level, other):
     d.remarks.append(f'two more runs, traced by {level}, parted at training {again.run}, step {again.step}: {again.what}, {again.name}. {again.cause}')
     return d
 
+def _dumps(o):
+    "Functions of a notebook or script as bytes, and modules by name: `cloudpickle` alone can't write `torch.backends.cudnn`"
+    import cloudpickle
+    class Pickler(cloudpickle.Pickler):
+        def reducer_override(self, o):
+            is_module = isinstance(o, ModuleType) and o.__name__!='__main__' and sys.modules.get(o.__name__) is o
+            return (import_module, (o.__name__,)) if is_module else super().reducer_override(o)
+    f = io.BytesIO()
+    Pickler(f).dump(o)
+    return f.getvalue()
+
 def verify(
     make_learner, # Function that makes a learner; it gets what of `vary` it has parameters for
     train=None, # Function that trains it; default: `learn.fit(1)`
@@ -274,10 +287,9 @@ def verify(
     progress:bool=True, # Say on stderr how far it is?
 )->Verdict: # True if every step was the same; otherwise it says what differs first
     "Train in new processes and compare every step"
-    import cloudpickle
     if level not in _levels: raise ValueError(f"`level` must be 'epoch', 'step' or 'layer', but it is {level!r}")
     _check_vary(vary or {}, inspect.signature(make_learner).parameters)
-    spec = _Spec(functions=cloudpickle.dumps((make_learner, train or _fit)), level=level, fix=fix, strict=strict, seed=42 if fix else None, path=list(sys.path))
+    spec = _Spec(functions=_dumps((make_learner, train or _fit)), level=level, fix=fix, strict=strict, seed=42 if fix else None, path=list(sys.path))
     return _verify(spec, runs, vary, progress)
 
 def _fit(learn): learn.fit(1)
