@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['register_resume', 'ResumeCallback']
 
-# %% ../nbs/34_resume.ipynb #341de67d
+# %% ../nbs/34_resume.ipynb #9f25a4b3
 import io,json,os,re,signal,threading,time,warnings
 from contextlib import contextmanager
 from enum import Enum
@@ -30,7 +30,7 @@ from .callback import _is_export,_repro,_tensors
 try: import fcntl
 except ImportError: fcntl = None
 
-# %% ../nbs/34_resume.ipynb #b00db069
+# %% ../nbs/34_resume.ipynb #683eb5ce
 def _copy(t): return t.detach().to('cpu', copy=True).as_subclass(torch.Tensor)
 
 def _is_scalar(o): return isinstance(o, torch.Tensor) and o.ndim==0 and not o.is_cuda and not o.requires_grad
@@ -73,7 +73,7 @@ def _unpack(o, device):
     if tag=='~dict': return {_unpack(k, device): _unpack(x, device) for k,x in v}
     return {k: _unpack(x, device) for k,x in v.items()}
 
-# %% ../nbs/34_resume.ipynb #863a4c97
+# %% ../nbs/34_resume.ipynb #4bcf2380
 _resume = {}
 
 def register_resume(
@@ -132,7 +132,7 @@ def _check_callbacks(learn):
             raise ValueError(f"`{type(cb).__name__}` keeps {type(vars(cb)[unknown[0]]).__name__} in `{unknown[0]}`, which may be a state that a checkpoint must hold: "
                              f"give it `state_dict` and `load_state_dict`, or tell what to keep with `register_resume({type(cb).__name__}, get, put)`")
 
-# %% ../nbs/34_resume.ipynb #f96e9c08
+# %% ../nbs/34_resume.ipynb #4dcbc55c
 def _module_states(model):
     "Of modules that hold tensors which are no weights: those, and all other plain values"
     def is_free(o): return isinstance(o, torch.Tensor) and not isinstance(o, nn.Parameter) and not o.requires_grad or isinstance(o, (list, tuple)) and len(o)>0 and all(map(is_free, o))
@@ -152,7 +152,7 @@ def _get_state(learn, callbacks):
     "All that must survive, as plain values that nobody else changes"
     return dict(tensors={n: _copy(t) for n,t in _tensors(learn.model).items()}, modules=_module_states(learn.model), grads=_grad_states(learn.model),
                 opt=_pack(learn.opt.state_dict()), learn={k: _pack(getattr(learn, k)) for k in _learn_attributes if k in vars(learn)},
-                callbacks={n: _pack(_keeper(o)[0](o)) for n,o in callbacks.items()})
+                callbacks={n: _pack(_keeper(o)[0](o)) for n,o in callbacks.items()}, metrics=[_pack(o) for o in learn.metrics])
 
 def _put_state(learn, state):
     "Bring `learn` to `state`"
@@ -167,8 +167,9 @@ def _put_state(learn, state):
     for k,v in state['learn'].items(): setattr(learn, k, _unpack(v, device))
     for n,o in _kept(learn).items():
         if n in state['callbacks']: _keeper(o)[1](o, _unpack(state['callbacks'][n], device))
+    for o,m in zip(learn.metrics, state['metrics']): _put_attributes(o, _unpack(m, device))
 
-# %% ../nbs/34_resume.ipynb #3a072c24
+# %% ../nbs/34_resume.ipynb #fb569405
 _magic = b'fastai_repro.ckpt1'
 
 class _Hashing:
@@ -227,10 +228,13 @@ def _locked(path):
         yield
     finally: f.close()
 
-# %% ../nbs/34_resume.ipynb #4bcaad5a
+# %% ../nbs/34_resume.ipynb #851398a0
 class ResumeCallback(Callback):
     "Keeps a checkpoint of a fit or `fine_tune`, and goes on from it when the same is called again"
     order = 1000  # after all that a step or an epoch changes
+    _fits = _ckpt = _fields = _at = _rows = _last = _thread = _error = _pid = _signal = _before = None
+    _is_over = _said = False
+    _stateattrs = '_fits','_ckpt','_fields','_at','_rows','_last','_thread','_error','_pid','_signal','_before','_is_over','_said'  # not in copies
     def __init__(self,
         path:str|Path, # File for the checkpoint; one for each fit or `fine_tune`
         every:int|str='60s', # Steps between checkpoints, or 'epoch', or seconds as in '60s'
@@ -242,18 +246,13 @@ class ResumeCallback(Callback):
             raise ValueError(f"`every` must be a number of steps, 'epoch', or seconds like '60s', but it is {every!r}")
         if not isinstance(keep, int) or keep<1: raise ValueError(f"`keep` must be 1 or more, but it is {keep!r}")
         self.path,self.every,self.keep,self.fresh = Path(path),every,keep,fresh
-        self._reset()
 
-    def _reset(self): self._ckpt = self._thread = self._error = self._signal = self._said = None; self._fits = None; self._is_over = False
-
-    def __getstate__(self): return dict(path=self.path, every=self.every, keep=self.keep, fresh=self.fresh)
-    def __setstate__(self, state): vars(self).update(state); self._reset()
     def __reduce_ex__(self, protocol):
         "In an export an inert `Callback`, so that it loads where this package is not installed"
-        if _is_export(self.learn): return Callback, ()
+        if self.learn is not None and _is_export(self.learn): return Callback, ()
         return super().__reduce_ex__(protocol)
 
-# %% ../nbs/34_resume.ipynb #5d9a7b55
+# %% ../nbs/34_resume.ipynb #675b63c5
 @patch
 @contextmanager
 def _scope(self:ResumeCallback):
@@ -291,7 +290,7 @@ def _compare(self:ResumeCallback, fields):
                          ". Pass another path, or start anew with `fresh=True`")
     if diff: warnings.warn("going on under other conditions, so the bits may differ from an uninterrupted training: " + ', '.join(f'`{o.field}`' for o in diff))
 
-# %% ../nbs/34_resume.ipynb #75c93d67
+# %% ../nbs/34_resume.ipynb #9778ef1e
 @patch
 def around(self:ResumeCallback, event_type, f, run):
     "Run a fit, an epoch or a training loop, or what is left of it"
@@ -370,7 +369,7 @@ def before_train(self:ResumeCallback):
 @patch
 def before_validate(self:ResumeCallback): self._wait()
 
-# %% ../nbs/34_resume.ipynb #d8c43662
+# %% ../nbs/34_resume.ipynb #be877b5d
 @patch
 def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     repro = _repro(learn)
