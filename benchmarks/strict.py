@@ -5,7 +5,7 @@
 Modes: `plain` fastai, seeded and without a flag; `benchmark`, the same with `cudnn.benchmark`; `deterministic`, `ReproCallback()`; `strict`, `ReproCallback(strict=True)`;
 and the control `unreplaced`, torch's strict mode without `replace_nondeterministic`. Data are synthetic, the same in all modes.
 First each mode trains every application in two processes, three runs in each, all processes at once; then the modes take turns in one process, which is timed.
-The results are written after every cell. `--phase` does one half and keeps the other half of an `--out` that is there.
+The results are written after every cell, beside them the machine's manifest. `--phase` does one half and keeps the other half of an `--out` that is there.
 """
 import contextlib,importlib.metadata as md,itertools,json,os,platform,random,re,signal,statistics,subprocess,sys,tempfile,time,warnings
 warnings.filterwarnings('ignore')
@@ -20,7 +20,7 @@ from fastai.callback.rnn import rnn_cbs
 from fastai.text.models.awdlstm import AWD_LSTM,awd_lstm_clas_config,awd_lstm_lm_config
 from fastai.text.models.core import get_language_model,get_text_classifier
 from fastcore.script import call_parse,store_true
-from fastai_repro import ReproCallback,digest,seeded,set_seed
+from fastai_repro import ReproCallback,RunManifest,digest,seeded,set_seed
 from fastai_repro.seed import deterministic
 
 # --- applications: model, batch and loss, from the size of an image and of a batch
@@ -147,11 +147,11 @@ def compare(mode, names, precisions, device, steps, scale, file):
 
 def sync(device): torch.cuda.synchronize() if device=='cuda' else None
 
-def step_times(name, precision, device, steps, scale, rounds, seconds):
+def step_times(name, precision, device, steps, scale, rounds, seconds, full):
     "Seconds a step in each round, for the modes in turn; `again` is plain fastai once more"
     app,begin = apps[name],time.time()
     size,bs = scaled(app.load, scale)
-    steps = steps*(8 if size==1 else 1)
+    steps = steps*(8 if size==1 else 4 if full else 1)  # what a fit costs once must not show in a step
     learns = {k:learner(app, 'plain' if k=='again' else k, precision, loaders(app, bs, size, steps, device), size) for k in ('plain','again','benchmark','deterministic','strict')}
     def timed(k):
         sync(device)
@@ -171,7 +171,7 @@ def time_all(names, precisions, device, steps, scale, rounds, seconds, file):
         if precision not in set(timed_in(apps[name])) & set(apps[name].precisions): continue
         row,full = dict(app=name, precision=precision),(name=='ResNet-50' and precision in ('fp32','channels_last'))
         try:
-            done = step_times(name, precision, device, steps, scale, rounds, seconds*(3 if full else 1))
+            done = step_times(name, precision, device, steps, scale, rounds, seconds*(5 if full else 1), full)
             row.update(ms=statistics.median(o['plain'] for o in done)*1e3, rounds=len(done), ratio={k:statistics.median(o[k]/o['plain'] for o in done) for k in done[0] if k!='plain'})
         except Exception as e: row['error'] = short(e)
         with open(file, 'a') as f: f.write(json.dumps({**row, 'at':time.time()}) + '\n')
@@ -244,7 +244,7 @@ def main(
     phase:str='', # equal or time; default: both
     steps:int=6, # Batches of an epoch
     rounds:int=15, # Of the timing, at most
-    seconds:float=6., # For a cell of the timing, at most, beyond three rounds; ResNet-50 at full load has three times as many
+    seconds:float=6., # For a cell of the timing, at most, beyond three rounds; ResNet-50 at full load has five times as many
     out:str='', # Write the tables to this file (Markdown), and beside it as JSON
     child:str='', # (internal) mode, or time
     file:str='', # (internal) where a child writes to
@@ -261,6 +261,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     start,res = time.time(),dict(environment=environment(device), equal=[], time=[])
     if out and phase and Path(out).with_suffix('.json').exists(): res = {**json.loads(Path(out).with_suffix('.json').read_text()), 'environment':res['environment']}
+    if out: RunManifest({k:v for k,v in RunManifest.capture().fields.items() if k.split('.')[0] not in ('run','code')}).save(Path(out).with_suffix('.manifest.json'))
     with tempfile.TemporaryDirectory() as folder:
         def spawn(mode, name):
             cmd = [sys.executable, __file__, '--child', mode, '--file', f'{folder}/{name}.jsonl', '--device', device, '--apps', ','.join(names), '--steps', str(steps), '--rounds', str(rounds),

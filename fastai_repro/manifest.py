@@ -173,7 +173,7 @@ def _hash_seed():
     started = dict(o.split(b'=', 1) for o in Path('/proc/self/environ').read_bytes().split(b'\0') if b'=' in o)
     return started.get(b'PYTHONHASHSEED', b'random').decode()
 
-def _driver(): return re.search(r'Kernel Module\D*([\d.]+)', Path('/proc/driver/nvidia/version').read_text()).group(1) if torch.cuda.is_available() else None
+def _driver(): return re.search(r'Kernel Module.*?\s(\d[\d.]+)', Path('/proc/driver/nvidia/version').read_text()).group(1) if torch.cuda.is_available() else None
 
 def _gpu(device):
     "The properties of the GPU that is used; one that this process has not started is left alone"

@@ -21,7 +21,8 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
-from fastai.callback.schedule import LRFinder
+from fastai.callback.progress import ShowGraphCallback
+from fastai.callback.schedule import LRFinder,_Annealer
 from fastai.learner import Metric,Recorder
 from fastai.torch_core import num_distrib
 from .data import _KeyedDL,_KeyedTorch
@@ -43,7 +44,7 @@ def _pack_list(o):
 def _pack(o):
     "`o` as plain values; raises `TypeError` for what is not made of them"
     if o is None or type(o) in (bool, int, float, str, bytes): return o
-    if isinstance(o, torch.Tensor) and not o.requires_grad:
+    if isinstance(o, torch.Tensor) and not o.requires_grad and not isinstance(o, nn.Parameter):
         return _copy(o) if o.device.type=='cpu' else {'~device': _copy(o)}
     if isinstance(o, np.generic): return {'~numpy': (o.dtype.str, o.item())}
     if isinstance(o, np.ndarray): return {'~array': (o.dtype.str, torch.from_numpy(np.ascontiguousarray(o).view(np.uint8).copy()), list(o.shape))}
@@ -84,8 +85,8 @@ def register_resume(
     "Tell `ResumeCallback` what of callbacks of type `cls` must survive"
     _resume[cls] = get,put
 
-_no_state = {'TrainEvalCallback','CastToTensor','ProgressCallback','ShowGraphCallback','CSVLogger','ReproCallback','ResumeCallback','TraceCallback'}
-_constants = (type,FunctionType,MethodType,BuiltinFunctionType,partial,PurePath,torch.device,torch.dtype,Enum,Distribution,np.ufunc,slice)
+_no_state = {'TrainEvalCallback','CastToTensor','ProgressCallback','CSVLogger','ReproCallback','ResumeCallback','TraceCallback'}
+_constants = (type,FunctionType,MethodType,BuiltinFunctionType,partial,PurePath,torch.device,torch.dtype,Enum,Distribution,np.ufunc,slice,_Annealer)
 
 def _is_constant(o): return isinstance(o, _constants) or isinstance(o, nn.Module) and not list(o.state_dict()) or type(o).__module__=='fastai.losses'
 
@@ -112,6 +113,7 @@ def _put_amp(cb, state):
     if state['scaler']: cb.learn.scaler.load_state_dict(state['scaler'])
 
 register_resume(MixedPrecision, _get_amp, _put_amp)
+register_resume(ShowGraphCallback, lambda cb: vars(cb).get('nb_batches', []), lambda cb,s: setattr(cb, 'nb_batches', s))
 
 def _kept(learn):
     "The callbacks whose state is kept, each under a name that it has in every process"
@@ -121,10 +123,10 @@ def _kept(learn):
         if not any(c.__name__ in _no_state for c in type(o).__mro__): res[f'{name} {sum(k.startswith(name) for k in res)}'] = o
     return res
 
-def _check_callbacks(learn):
-    "Raise for a callback that may have a state which nobody sees"
+def _check_callbacks(learn, in_step=False):
+    "Raise for a callback that may have a state which nobody sees; in a step it may hold tensors that are made anew in the next"
     own = set(map(id, learn.model.modules()))
-    def is_known(o): return _is_plain(o) or id(o) in own or _is_constant(o) or isinstance(o, (list, tuple, L, dict)) and all(map(is_known, o.values() if isinstance(o, dict) else o))
+    def is_known(o): return _is_plain(o) or in_step and isinstance(o, torch.Tensor) or id(o) in own or _is_constant(o) or isinstance(o, (list, tuple, L, dict)) and all(map(is_known, o.values() if isinstance(o, dict) else o))
     for cb in _kept(learn).values():
         if _keeper(cb)[0] is not _get_attributes: continue
         unknown = [k for k,v in _attributes(cb).items() if not is_known(v)]
@@ -133,11 +135,24 @@ def _check_callbacks(learn):
                              f"give it `state_dict` and `load_state_dict`, or tell what to keep with `register_resume({type(cb).__name__}, get, put)`")
 
 # %% ../nbs/34_resume.ipynb #4dcbc55c
+_torchs = set(vars(nn.Module()))
+
 def _module_states(model):
-    "Of modules that hold tensors which are no weights: those, and all other plain values"
-    def is_free(o): return isinstance(o, torch.Tensor) and not isinstance(o, nn.Parameter) and not o.requires_grad or isinstance(o, (list, tuple)) and len(o)>0 and all(map(is_free, o))
-    public = {n: {k:v for k,v in vars(m).items() if k[0]!='_'} for n,m in model.named_modules()}
-    return {n: {k: _pack(v) for k,v in d.items() if _is_plain(v)} for n,d in public.items() if any(map(is_free, d.values()))}
+    "What modules hold besides weights: hidden states, counters"
+    own = {n: {k:v for k,v in vars(m).items() if k not in _torchs} for n,m in model.named_modules()}
+    return {n: res for n,d in own.items() if (res := {k: _pack(v) for k,v in d.items() if _is_plain(v)})}
+
+def _losses(learn):
+    "Loss functions that are modules, also the one that MixUp has put aside"
+    fs = [learn.loss_func, *(vars(o)['old_lf'] for o in learn.cbs if 'old_lf' in vars(o))]
+    return [o for o in (getattr(f, 'func', f) for f in fs) if isinstance(o, nn.Module)]
+
+def _check_tensors(model, tensors):
+    "Raise unless weights and buffers are those of the checkpoint"
+    now,then = ({n:t.shape for n,t in o.items()} for o in (_tensors(model), tensors))
+    if now!=then:
+        raise ValueError(f"the checkpoint has other weights or buffers than the model: {sorted(n for n in now.keys()|then.keys() if now.get(n)!=then.get(n))[:5]}. "
+                         "Make them in the model's `__init__`, or start anew with `fresh=True`")
 
 def _grad_states(model):
     "Gradients by name; of those that are zero, as after a step, only that they are there"
@@ -152,12 +167,19 @@ def _get_state(learn, callbacks):
     "All that must survive, as plain values that nobody else changes"
     return dict(tensors={n: _copy(t) for n,t in _tensors(learn.model).items()}, modules=_module_states(learn.model), grads=_grad_states(learn.model),
                 opt=_pack(learn.opt.state_dict()), learn={k: _pack(getattr(learn, k)) for k in _learn_attributes if k in vars(learn)},
-                callbacks={n: _pack(_keeper(o)[0](o)) for n,o in callbacks.items()}, metrics=[_pack(o) for o in learn.metrics])
+                callbacks={n: _pack(_keeper(o)[0](o)) for n,o in callbacks.items()}, metrics=[_pack(o) for o in learn.metrics],
+                losses=[{n: _copy(t) for n,t in _tensors(o).items()} for o in _losses(learn)], free=[n for n,p in learn.model.named_parameters() if p.requires_grad],
+                frozen_idx=getattr(learn.opt, 'frozen_idx', 0))
 
 def _put_state(learn, state):
     "Bring `learn` to `state`"
     model,device = learn.model,next(learn.model.parameters()).device
-    for n,t in _tensors(model).items(): t.data.copy_(state['tensors'][n])
+    parts = [(model, state['tensors']), *zip(_losses(learn), state['losses'])]
+    for o in parts: _check_tensors(*o)
+    for m,tensors in parts:
+        for n,t in _tensors(m).items(): t.data.copy_(tensors[n])
+    for n,p in model.named_parameters(): p.requires_grad_(n in state['free'])
+    learn.opt.frozen_idx = state['frozen_idx']
     for n,d in state['modules'].items():
         for k,v in d.items(): setattr(model.get_submodule(n), k, _unpack(v, device))
     for n,p in model.named_parameters():
@@ -201,6 +223,7 @@ def _read(path, keep):
         if not p.exists(): continue
         try: res = _load(p)
         except ValueError as e: errors.append(e)
+        except OSError as e: raise ValueError(f"`path` {str(p)!r} can't be read: {e}") from e
         else:
             if errors: warnings.warn(f"{errors[0]}: going on from {str(p)!r}, which is older")
             return res
@@ -217,14 +240,17 @@ def _write(path, keep, state):
 @contextmanager
 def _locked(path):
     "Hold `path` for this process; the lock goes when the process does, however it ends"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try: f = open(path.parent/f'.{path.name}.lock', 'w')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        f = open(path.parent/f'.{path.name}.lock', 'w')
     except OSError as e: raise ValueError(f"`path` {str(path)!r} can't be written: {e}. Pass a path in a folder where you may write") from e
     try:
         if fcntl:
             try: fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as e: raise ValueError(f"`path` {str(path)!r} is in use by another process that trains: give each training a path of its own") from e
-        for o in path.parent.glob(f'.{path.name}.????????'): o.unlink()  # what a process that was killed was writing
+            except (BlockingIOError, PermissionError) as e: raise ValueError(f"`path` {str(path)!r} is in use by another process that trains: give each training a path of its own") from e
+        unfinished = re.compile(re.escape(f'.{path.name[:200]}.') + '[0-9a-f]{8}')  # what a process that was killed was writing
+        for o in path.parent.iterdir():
+            if unfinished.fullmatch(o.name): o.unlink(missing_ok=True)
         yield
     finally: f.close()
 
@@ -232,9 +258,9 @@ def _locked(path):
 class ResumeCallback(Callback):
     "Keeps a checkpoint of a fit or `fine_tune`, and goes on from it when the same is called again"
     order = 1000  # after all that a step or an epoch changes
-    _fits = _ckpt = _fields = _at = _rows = _last = _thread = _error = _pid = _signal = _before = None
-    _is_over = _said = False
-    _stateattrs = '_fits','_ckpt','_fields','_at','_rows','_last','_thread','_error','_pid','_signal','_before','_is_over','_said'  # not in copies
+    _file = _fits = _epoch = _ckpt = _fields = _at = _rows = _last = _thread = _error = _pid = _signal = _before = None
+    _is_over = _said = _checked = False
+    _stateattrs = '_file','_fits','_epoch','_checked','_ckpt','_fields','_at','_rows','_last','_thread','_error','_pid','_signal','_before','_is_over','_said'  # not in copies
     def __init__(self,
         path:str|Path, # File for the checkpoint; one for each fit or `fine_tune`
         every:int|str='60s', # Steps between checkpoints, or 'epoch', or seconds as in '60s'
@@ -257,12 +283,13 @@ class ResumeCallback(Callback):
 @contextmanager
 def _scope(self:ResumeCallback):
     "Around a fit or a `fine_tune`"
-    if self._is_over: raise ValueError(f"`ResumeCallback({str(self.path)!r})` has carried a fit to its end: give each fit one of its own, with its own path, as in `learn.fit(3, cbs=ResumeCallback('second.ckpt'))`")
+    if self._is_over: raise ValueError(f"`ResumeCallback({str(self.path)!r})` has carried a fit to its end: give each fit one of its own, with its own path, as in `learn.fit(3, cbs=ResumeCallback('second.ckpt'))`. (For the two fits of a `fine_tune`, give `ReproCallback` to the learner)")
     if num_distrib()>1: raise ValueError("`ResumeCallback` works with one process only, not in distributed training")
-    with _locked(self.path):
+    self._file = self.path.absolute()
+    with _locked(self._file):
         if self.fresh:
-            for i in range(self.keep): _older(self.path, i).unlink(missing_ok=True)
-        self._ckpt,self._fits,self._fields = _read(self.path, self.keep),0,[]
+            for i in range(self.keep): _older(self._file, i).unlink(missing_ok=True)
+        self._ckpt,self._fits,self._fields = _read(self._file, self.keep),0,[]
         try:
             with self._heed_signals(): yield
             self._is_over = True
@@ -295,9 +322,19 @@ def _compare(self:ResumeCallback, fields):
 def around(self:ResumeCallback, event_type, f, run):
     "Run a fit, an epoch or a training loop, or what is left of it"
     if event_type=='fit': return self._around_fit(f, run)
-    if event_type=='epoch' and self.learn.epoch<self._at['epoch']: return
-    is_there = event_type=='train' and self._at['batch'] and self.learn.epoch==self._at['epoch']
-    return run(partial(self._rest, self._at) if is_there else f)
+    if event_type=='epoch': return self._one_epoch(f, run)
+    is_there = event_type=='train' and self._at['batch'] and self._epoch==self._at['epoch']
+    with _patient_workers(self.learn.dl): run(partial(self._rest, self._at) if is_there else f)
+
+@patch
+def _one_epoch(self:ResumeCallback, f, run):
+    "An epoch that is not done; its number is kept, because a validation in a callback sets that of the learner to 0"
+    self._epoch = self.learn.epoch
+    if self._epoch<self._at['epoch']: return
+    run(f)
+    self._rows.append(self.learn.recorder.log[:len(self.learn.recorder.metric_names)])
+    if self.every=='epoch' or self._is_due(): self._save(self.learn, self._fits-1, dict(epoch=self._epoch+1, batch=0, iter=0))
+    self._leave()
 
 @patch
 def _rest(self:ResumeCallback, at):
@@ -322,7 +359,7 @@ def _one_fit(self:ResumeCallback, f, run):
     self._check_loader()
     self._fields.append(json.loads(json.dumps(RunManifest.capture(self.learn, repro._run_seed).fields)))
     if ckpt and n<len(ckpt['fields']): self._compare(ckpt['fields'][n])
-    self._fits,self._at,self._rows,self._last = n+1,_start,[],time.time()
+    self._fits,self._at,self._rows,self._last = n+1,_start,[],time.monotonic()
     is_done = ckpt and (n<ckpt['fit'] or ckpt['is_over'])
     if is_done: self._skip(repro, n)
     else:
@@ -354,10 +391,13 @@ def _go_on(self:ResumeCallback, f):
     if self._at['epoch'] and not self._at['batch']: _put_state(self.learn, self._ckpt['state'])
     f()
 
+def _has_places(dl): return isinstance(dl, _KeyedTorch) or isinstance(dl, _KeyedDL) and not dl._by_batch
+
 @patch
 def _check_loader(self:ResumeCallback):
     dl = self.learn.dls.train
-    if self.every!='epoch' and not isinstance(dl, _KeyedTorch) and (not isinstance(dl, _KeyedDL) or dl._by_batch):
+    if sum(isinstance(o, ResumeCallback) for o in self.learn.cbs)>1: raise ValueError("this learner has several `ResumeCallback`s: give it one, or give one to each fit")
+    if self.every!='epoch' and not _has_places(dl):
         raise ValueError(f"the items of the training loader, a `{type(dl).__name__}`, have no places, so it can't begin in the middle of an epoch: use `every='epoch'`")
 
 @patch
@@ -379,12 +419,12 @@ def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     self._wait()
     self._thread = threading.Thread(target=self._write, args=(ckpt,))
     self._thread.start()
-    self._last = time.time()
+    self._last = time.monotonic()
 
 @patch
 def _write(self:ResumeCallback, ckpt):
-    try: _write(self.path, self.keep, ckpt)
-    except OSError as e: self._error = e
+    try: _write(self._file, self.keep, ckpt)
+    except Exception as e: self._error = e.__context__ if isinstance(e.__context__, OSError) else e  # torch hides the error of a full disk behind its own
 
 @patch
 def _wait(self:ResumeCallback):
@@ -395,25 +435,35 @@ def _wait(self:ResumeCallback):
 @patch
 def _is_due(self:ResumeCallback):
     if self._signal is not None: return True
-    if isinstance(self.every, str) and self.every!='epoch': return time.time()-self._last >= float(self.every[:-1])
+    if isinstance(self.every, str) and self.every!='epoch': return time.monotonic()-self._last >= float(self.every[:-1])
     return False
 
 @patch
 def after_batch(self:ResumeCallback):
     if self._fits is None or not self.training: return
+    if not self._checked: _check_callbacks(self.learn, in_step=True)
+    self._checked = True
     is_step = isinstance(self.every, int) and self.learn.train_iter%self.every==0
     if not (is_step or self._is_due()): return
-    at = dict(epoch=self.learn.epoch, batch=getattr(self.learn.dl, '_taken', 0), iter=self.learn.iter+1)
-    if self.every!='epoch': self._save(self.learn, self._fits-1, at)
+    at = dict(epoch=self._epoch, batch=getattr(self.learn.dl, '_taken', 0), iter=self.learn.iter+1)
+    if _has_places(self.learn.dls.train): self._save(self.learn, self._fits-1, at)
     self._leave()
 
-@patch
-def after_epoch(self:ResumeCallback):
-    if self._fits is None: return
-    self._rows.append(list(self.learn.recorder.log))
-    if not (self.every=='epoch' or self._is_due()): return
-    self._save(self.learn, self._fits-1, dict(epoch=self.learn.epoch+1, batch=0, iter=0))
-    self._leave()
+def _init_worker(init, worker_id):
+    "A worker that gets a SIGTERM goes ten seconds later: when all processes get one, the step that runs needs its workers"
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(10))
+    if init is not None: init(worker_id)
+
+@contextmanager
+def _patient_workers(dl):
+    "The workers that `dl` starts outlive a SIGTERM for a while"
+    loader = getattr(dl, 'fake_l', dl)
+    init = getattr(loader, 'worker_init_fn', None)
+    if hasattr(signal, 'alarm') and hasattr(loader, 'worker_init_fn'): loader.worker_init_fn = partial(_init_worker, init)
+    try: yield
+    finally:
+        if hasattr(loader, 'worker_init_fn'): loader.worker_init_fn = init
 
 @patch
 @contextmanager
@@ -426,13 +476,12 @@ def _heed_signals(self:ResumeCallback):
     try: yield
     finally:
         for s,h in self._before.items(): signal.signal(s, h or signal.SIG_DFL)
-        self._leave()
+    self._leave()
 
 @patch
 def _on_signal(self:ResumeCallback, s, frame):
-    if os.getpid()!=self._pid:  # a worker: the main process decides, and stops it
-        if s==signal.SIGTERM: signal.alarm(10)
-    elif self._signal is None: self._signal = s
+    if os.getpid()!=self._pid: return  # a worker: the main process decides, and stops it
+    if self._signal is None: self._signal = s
     else: self._obey(s)
 
 @patch
