@@ -79,7 +79,7 @@ def killed(name, folder, device, kills, rng, control=False):
     n = writes = 0
     while n<kills:
         p = start(name, folder, device, control)
-        hit = moment(p, folder, rng, aim=rng.random()<0.3, spread=0 if control else 2)
+        hit = moment(p, folder, rng, aim=rng.random()<0.3, spread=0 if control else 1)
         if p.poll() is not None: break
         os.killpg(p.pid, signal.SIGKILL)
         p.communicate()

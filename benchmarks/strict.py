@@ -4,10 +4,10 @@
 
 Modes: `plain` fastai, seeded and without a flag; `benchmark`, the same with `cudnn.benchmark`; `deterministic`, `ReproCallback()`; `strict`, `ReproCallback(strict=True)`;
 and the control `unreplaced`, torch's strict mode without `replace_nondeterministic`. Data are synthetic, the same in all modes.
-First each mode trains every application in two processes, three runs in each, all processes at once; then the modes take turns in one process, which is timed.
+First each mode trains every application in two processes, three runs in each, all processes at once; then the modes take turns in one process, and the median of all their steps is taken.
 The results are written after every cell, beside them the machine's manifest. `--phase` does one half and keeps the other half of an `--out` that is there.
 """
-import contextlib,importlib.metadata as md,itertools,json,os,platform,random,re,signal,statistics,subprocess,sys,tempfile,time,warnings
+import contextlib,importlib.metadata as md,itertools,json,os,platform,random,re,signal,subprocess,sys,tempfile,time,warnings
 warnings.filterwarnings('ignore')
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from fastai.text.models.core import get_language_model,get_text_classifier
 from fastcore.script import call_parse,store_true
 from fastai_repro import ReproCallback,RunManifest,digest,seeded,set_seed
 from fastai_repro.seed import deterministic
+from timing import Stamps,step,timed
 
 # --- applications: model, batch and loss, from the size of an image and of a batch
 
@@ -145,34 +146,29 @@ def compare(mode, names, precisions, device, steps, scale, file):
         if device=='cuda': torch.cuda.empty_cache()
         if precision=='compiled': torch.compiler.reset()
 
-def sync(device): torch.cuda.synchronize() if device=='cuda' else None
-
 def step_times(name, precision, device, steps, scale, rounds, seconds, full):
-    "Seconds a step in each round, for the modes in turn; `again` is plain fastai once more"
+    "Seconds of a step, for the modes in turn, and the number of rounds; `again` is plain fastai once more"
     app,begin = apps[name],time.time()
     size,bs = scaled(app.load, scale)
-    steps = steps*(8 if size==1 else 4 if full else 1)  # what a fit costs once must not show in a step
+    steps = steps*(8 if size==1 else 4 if full else 1)
     learns = {k:learner(app, 'plain' if k=='again' else k, precision, loaders(app, bs, size, steps, device), size) for k in ('plain','again','benchmark','deterministic','strict')}
-    def timed(k):
-        sync(device)
-        start = time.perf_counter()
+    def fit(k):
         set_seed(42, reproducible=False)
-        with flag(torch.backends.cudnn, 'benchmark', k=='benchmark'), contexts.get(precision, contextlib.nullcontext)():
-            learns[k].fit(1, 1e-3)
-            sync(device)
-        return (time.perf_counter()-start)/steps
-    for k in learns: timed(k)
+        with flag(torch.backends.cudnn, 'benchmark', k=='benchmark'), contexts.get(precision, contextlib.nullcontext)(): return timed(learns[k], 1, 1e-3)
+    for k,o in learns.items():
+        o.add_cb(Stamps())
+        fit(k)
     done = []
-    while len(done)<rounds and (len(done)<3 or time.time()-begin<seconds): done.append({k:timed(k) for k in random.sample(list(learns), len(learns))})
-    return done
+    while len(done)<rounds and (len(done)<3 or time.time()-begin<seconds): done.append({k:fit(k) for k in random.sample(list(learns), len(learns))})
+    return {k:step([o[k] for o in done]) for k in learns},len(done)
 
 def time_all(names, precisions, device, steps, scale, rounds, seconds, file):
     for precision,name in itertools.product(precisions, names):
         if precision not in set(timed_in(apps[name])) & set(apps[name].precisions): continue
         row,full = dict(app=name, precision=precision),(name=='ResNet-50' and precision in ('fp32','channels_last'))
         try:
-            done = step_times(name, precision, device, steps, scale, rounds, seconds*(5 if full else 1), full)
-            row.update(ms=statistics.median(o['plain'] for o in done)*1e3, rounds=len(done), ratio={k:statistics.median(o[k]/o['plain'] for o in done) for k in done[0] if k!='plain'})
+            t,n = step_times(name, precision, device, steps, scale, rounds, seconds*(5 if full else 1), full)
+            row.update(ms=t['plain']*1e3, rounds=n, ratio={k:v/t['plain'] for k,v in t.items() if k!='plain'})
         except Exception as e: row['error'] = short(e)
         with open(file, 'a') as f: f.write(json.dumps({**row, 'at':time.time()}) + '\n')
         if device=='cuda': torch.cuda.empty_cache()

@@ -4,15 +4,16 @@
 
 On a GPU: ResNet-50, 224 pixels, batch 64, synthetic images; fp32 and mixed precision. On a CPU: ResNet-18 on the digits at 32 pixels, batch 64.
 Variants train in turn in one process, on loaders that cost nothing; each round also times the untraced training against itself: that A/A
-ratio is what the machine's noise makes of a ratio of 1. Ratios are medians over the rounds.
+ratio is what the machine's noise makes of a ratio of 1. A typical epoch is made of the median step of all rounds and the median of what is around the steps.
 """
-import json,random,statistics,tempfile,time,warnings
+import json,random,tempfile,time,warnings
 from pathlib import Path
 warnings.filterwarnings('ignore')
 from fastai.vision.all import *
 from fastai.callback.fp16 import MixedPrecision
 from fastcore.script import call_parse
 from fastai_repro import TraceCallback,compare_traces,digits_path,seeded
+from timing import Stamps,step,timed,total
 
 class Repeat:
     "A loader that gives the same batches again and again"
@@ -33,28 +34,19 @@ def digits(device, n):
 
 def learner(dls, arch, amp, cbs=None):
     with seeded(42, 'init'): model = arch(num_classes=10)
-    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=L(cbs) + (L(MixedPrecision()) if amp else L()))
+    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=L(Stamps()) + L(cbs) + (L(MixedPrecision()) if amp else L()))
     learn.remove_cb(ProgressCallback)
     learn.logger = noop
     return learn
 
-def seconds(learn, device):
-    sync = torch.cuda.synchronize if device=='cuda' else noop
-    sync()
-    start = time.perf_counter()
-    learn.fit(1, 1e-4)
-    sync()
-    return time.perf_counter()-start
-
-def measure(name, dls, arch, amp, device, rounds, tmp):
-    "Median step time of each variant, and ratios to the untraced training"
+def measure(name, dls, arch, amp, rounds, tmp):
+    "The step of the untraced training, and the time of each variant in ratio to it"
     variants = dict(plain=None, again=None, epoch='epoch', step='step')
     learns = {k:learner(dls, arch, amp, TraceCallback(Path(tmp)/f'{name}_{k}.jsonl', v) if v else None) for k,v in variants.items()}
-    for o in learns.values(): seconds(o, device)
-    times = [{k:seconds(learns[k], device) for k in random.sample(list(learns), len(learns))} for _ in range(rounds)]
-    n = len(dls.train)
-    res = dict(training=name, ms=1000*statistics.median(o['plain'] for o in times)/n, rounds=rounds, steps=n)
-    res.update({k:statistics.median(o[k]/o['plain'] for o in times) for k in ('again','epoch','step')})
+    for o in learns.values(): o.fit(1, 1e-4)
+    times = [{k:timed(learns[k], 1, 1e-4) for k in random.sample(list(learns), len(learns))} for _ in range(rounds)]
+    of = {k:[o[k] for o in times] for k in learns}
+    res = dict(training=name, ms=1000*step(of['plain']), rounds=rounds, steps=len(dls.train), **{k:total(of[k])/total(of['plain']) for k in ('again','epoch','step')})
     print(f"{name}: {res['ms']:.1f} ms a step; of that: untraced again {res['again']:.3f}, level epoch {res['epoch']:.3f}, level step {res['step']:.3f}", flush=True)
     return res
 
@@ -98,8 +90,8 @@ def main(
     with tempfile.TemporaryDirectory() as tmp:
         if device=='cuda':
             dls = synthetic(device, steps)
-            rows = [measure(f'ResNet-50, 224 px, batch 64, {o}, {name}', dls, resnet50, o=='amp', device, rounds, tmp) for o in ('fp32','amp')]
-        else: rows = [measure(f'ResNet-18, digits at 32 px, batch 64, {name}', digits(device, steps), resnet18, False, device, rounds, tmp)]
+            rows = [measure(f'ResNet-50, 224 px, batch 64, {o}, {name}', dls, resnet50, o=='amp', rounds, tmp) for o in ('fp32','amp')]
+        else: rows = [measure(f'ResNet-18, digits at 32 px, batch 64, {name}', digits(device, steps), resnet18, False, rounds, tmp)]
         long = long_traces(tmp)
     if out:
         Path(f'{out}.md').write_text(table(rows, long))

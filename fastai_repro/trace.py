@@ -39,8 +39,8 @@ def _piece(device): return 2**16 if device.type=='cpu' else 2**22  # words: what
 
 def _plain(t):
     "`t` as an ordinary dense tensor"
-    t = t.detach()
-    if t.layout != torch.strided: t = t.to_dense()
+    if t.layout is torch.strided and not (t.is_quantized or t.is_conj() or t.is_neg()): return t  # as all weights are: a step has hundreds
+    if t.layout is not torch.strided: t = t.to_dense()
     return t.int_repr() if t.is_quantized else t.resolve_conj().resolve_neg()
 
 def _words(t):
@@ -71,18 +71,18 @@ def _together(ts):
     "The elements of `ts` as vectors: small tensors of one type together"
     kinds = defaultdict(list)
     for t in map(_plain, ts):
-        if t.numel(): kinds[t.dtype, t.device].append(t)
+        if n := t.numel(): kinds[t.dtype, t.device].append((n, t))
     for (dtype,device),ts in kinds.items():
         group,size,limit = [],0,_piece(device)*8//dtype.itemsize
-        for t in ts:
-            if group and size+t.numel()>limit:
+        for n,t in ts:
+            if group and size+n>limit:
                 yield group
                 group,size = [],0
             group.append(t)
-            size += t.numel()
+            size += n
         yield group
 
-def _vector(ts): return ts[0].reshape(-1) if len(ts)==1 else torch.cat([t.reshape(-1) for t in ts])
+def _vector(ts): return ts[0].reshape(-1) if len(ts)==1 else torch._utils._flatten_dense_tensors(ts)
 
 def _exact(f):
     "Neither gradients nor the methods of tensor subclasses"
