@@ -65,9 +65,13 @@ def result(p):
 
 def is_writing(folder): return any(folder.glob('.run.ckpt.????????'))
 
+def modified(path):
+    try: return path.stat().st_mtime_ns
+    except FileNotFoundError: return None  # what was being written has got its name
+
 def moment(p, folder, rng, aim, spread):
     "Wait for a moment to kill: while a checkpoint is written, or a random time of up to `spread` seconds after the first change in the folder"
-    files = lambda: {o.name:o.stat().st_mtime_ns for o in folder.rglob('*') if o.exists() and o.suffix!='.lock'}
+    def files(): return {o.name:when for o in folder.rglob('*') if o.suffix!='.lock' and (when := modified(o))}
     before,until = files(),None
     while p.poll() is None:
         if until is None and files()!=before: until = time.time() + rng.random()*spread

@@ -64,7 +64,9 @@ def _combine(sums):
     n = sums.shape[-1]
     return (sums * _multipliers(max(1024, 2**n.bit_length()), sums.device)[:n]).sum(-1)
 
-def _total(sums): return _combine(torch.stack([o.to(sums[0].device) for o in sums], -1)) if sums else torch.zeros((), dtype=torch.int64)
+def _total(sums):
+    if len(sums)<2: return sums[0] if sums else torch.zeros((), dtype=torch.int64)
+    return _combine(torch.stack([o.to(sums[0].device) for o in sums], -1))
 
 # %% ../nbs/32_trace.ipynb #829f1479
 def _together(ts):
@@ -185,8 +187,8 @@ _levels = 'epoch','step','layer'
 
 class TraceCallback(Callback):
     "Writes the bits of each training to a file, a line of JSON a step"
-    order,_stateattrs = 10_000,('_row','_todo','_handles','_parts','_sampled','_names')
-    _pending,_active,_nested,_row,_todo,_handles,_parts,_sampled,_names,_probing = False,False,False,None,(),(),(),(),{},False
+    order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names')
+    _pending,_active,_nested,_row,_coming,_todo,_handles,_parts,_sampled,_names,_probing = False,False,False,None,None,(),(),(),(),{},False
 
     def __init__(self,
         path, # File to append to
@@ -208,6 +210,7 @@ class TraceCallback(Callback):
     def after_fit(self):
         if not self._nested and self._active:
             self._active = False
+            self._flush()
             self._write(dict(kind='end', fit=self._fit))
         self._nested = False
 
@@ -264,6 +267,7 @@ def _begin(self:TraceCallback):
     "What the training starts from"
     learn,dl,named = self.learn,self.learn.dls.train,_named_tensors(self.learn.model)
     self._release()
+    self._flush()
     self._pending,self._active,self._n_steps,self._fit,self._todo = False,True,0,_last_fit(self.path),[]
     self._parts,self._names = list(learn.model.modules()),{p:n for n,p in learn.model.named_parameters()}
     self._sampled = _sample(learn.model.parameters())
@@ -292,15 +296,28 @@ def _by_name(self:TraceCallback, row, key, named):
     d = row.setdefault('layers', {}).setdefault(key, {})
     for n,ts in named.items(): self._later(d, n, fingerprint(ts))
 
+def _bring(device, todo):
+    "Begin to bring the numbers of `todo` over from `device`; the event says when they are there"
+    ts,is_cuda = torch.cat([o[2] for o in todo]),device.type=='cuda'
+    return todo,ts.to('cpu', non_blocking=is_cuda),torch.cuda.current_stream(device).record_event() if is_cuda else None
+
 @patch
 def _settle(self:TraceCallback, row):
-    "Bring all numbers over, one transfer a device, and write the line"
+    "Bring all numbers over, one transfer a device, and write the line when they are there"
+    self._flush()
     devices = defaultdict(list)
     for o in self._todo: devices[o[2].device].append(o)
-    for todo in devices.values():
-        vs = iter(torch.cat([o[2] for o in todo]).tolist())
+    self._coming,self._todo = (row, [_bring(*o) for o in devices.items()]),[]
+    if row['kind']!='step' or all(o.type=='cpu' for o in devices): self._flush()
+
+@patch
+def _flush(self:TraceCallback):
+    if self._coming is None: return
+    (row,parts),self._coming = self._coming,None
+    for todo,ts,event in parts:
+        if event: event.synchronize()
+        vs = iter(ts.tolist())
         for d,k,t,to in todo: d[k] = to([next(vs) for _ in range(len(t))])
-    self._todo = []
     self._write(row)
 
 # %% ../nbs/32_trace.ipynb #12e61adb
@@ -345,8 +362,9 @@ def after_pred(self:TraceCallback):
 def after_loss(self:TraceCallback):
     if self._row is None or not len(self.learn.yb): return
     loss = self.learn.loss.detach()
-    self._later(self._row, 'loss', fingerprint([loss]))
-    self._later(self._row, 'value', loss.float().mean().reshape(1).view(torch.int32).long(), lambda vs: _float(vs[0]))
+    bits = loss.float().mean().reshape(1).view(torch.int32).long()
+    self._later(self._row, 'loss', bits if loss.numel()==1 else fingerprint([loss]))
+    self._later(self._row, 'value', bits, lambda vs: _float(vs[0]))
 
 # %% ../nbs/32_trace.ipynb #741afb95
 @patch
