@@ -70,11 +70,11 @@ def modified(path):
     except FileNotFoundError: return None  # what was being written has got its name
 
 def moment(p, folder, rng, aim, spread):
-    "Wait for a moment to kill: while a checkpoint is written, or a random time of up to `spread` seconds after the first change in the folder"
+    "Wait for a moment to kill: while a checkpoint is written, or a random time of up to `spread` seconds after the first change in the folder (0: soon)"
     def files(): return {o.name:when for o in folder.rglob('*') if o.suffix!='.lock' and (when := modified(o))}
     before,until = files(),None
     while p.poll() is None:
-        if until is None and files()!=before: until = time.time() + rng.random()*spread
+        if until is None and files()!=before: until = time.time() + (rng.random()*spread if spread else 0.3)
         if until and (aim and is_writing(folder) or time.time()>until): return is_writing(folder)
         time.sleep(0.0005 if aim else 0.01)
 
@@ -105,7 +105,8 @@ def campaign(name, root, device, kills, seed):
 def control(root, device):
     "fastai's own way, killed once in the middle"
     want = result(start('images, MixUp', root/'control-whole', device, True))
-    got,n,_ = killed('images, MixUp', root/'control', device, 1, random.Random(0), control=True)
+    try: got,n,_ = killed('images, MixUp', root/'control', device, 1, random.Random(0), control=True)
+    except Failed: got,n = None,1  # it was killed while it wrote, and can't be loaded
     return dict(name='control: `SaveModelCallback` and `start_epoch`', kills=n, writes=0, trainings=1, equal=int(got==want))
 
 @call_parse
