@@ -23,9 +23,9 @@ class Dim(Transform):
     "Item transform that draws from `random`, as it should"
     def encodes(self, x:PILImage): return PILImage.create((np.array(x)*(1-random.random()/4)).astype('uint8'))
 
-def loaders(item=(), batch=(), folder=None, device=None):
+def loaders(item=(), batch=(), folder=None, device=None, size=16):
     item,batch = ([o() for o in fs] for fs in (item, batch))  # made in the process that trains
-    block = DataBlock((ImageBlock,CategoryBlock), splitter=RandomSplitter(0.2, seed=1), get_y=parent_label, item_tfms=[Dim(), *item, Resize(16)], batch_tfms=[*aug_transforms(size=16), *batch])
+    block = DataBlock((ImageBlock,CategoryBlock), splitter=RandomSplitter(0.2, seed=1), get_y=parent_label, item_tfms=[Dim(), *item, Resize(size)], batch_tfms=[*aug_transforms(size=size), *batch])
     return block.dataloaders(digits(folder=folder), bs=16, num_workers=0, device=device)
 
 def net(*more): return nn.Sequential(nn.Conv2d(3,8,3,2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), Flatten(), *(o() for o in more), nn.Linear(8,10))
@@ -102,7 +102,7 @@ def convnext():
     import torchvision
     set_seed(42, reproducible=False)
     torch.backends.cudnn.deterministic = False
-    learn = Learner(loaders(device='cuda'), torchvision.models.convnext_tiny(num_classes=10), loss_func=CrossEntropyLossFlat())
+    learn = Learner(loaders(device='cuda', size=64), torchvision.models.convnext_tiny(num_classes=10), loss_func=CrossEntropyLossFlat())
     learn.remove_cb(ProgressCallback)
     return learn
 

@@ -31,9 +31,9 @@ from .layers import find_nondeterministic
 
 # %% ../nbs/32_trace.ipynb #213491d9
 @lru_cache(maxsize=None)
-def _multipliers(n, device):
-    "`n` pseudo-random odd 64-bit numbers, the same everywhere"
-    return torch.from_numpy(np.random.Philox(key=n).random_raw(n).view(np.int64) | 1).to(device)
+def _multipliers(key, n, device):
+    "The first `n` pseudo-random odd 64-bit numbers of the stream `key`, the same everywhere"
+    return torch.from_numpy(np.random.Philox(key=key).random_raw(n).view(np.int64) | 1).to(device)
 
 def _piece(device): return 2**16 if device.type=='cpu' else 2**22  # words: what fits into a processor's cache; on other devices, what keeps them busy
 
@@ -56,13 +56,13 @@ def _dot(words, r): return words @ r if words.device.type=='cpu' else (words * r
 def _sums(words):
     "Each row of `words`, at most a piece long, as one number"
     n,piece = words.shape[-1],_piece(words.device)
-    r = _multipliers(2*piece, words.device)
-    return _dot(words, r[:n]) + _dot(words >> 33, r[piece:piece+n])
+    whole,upper = (_multipliers(key, piece, words.device)[:n] for key in (0,1))
+    return _dot(words, whole) + _dot(words >> 33, upper)
 
 def _combine(sums):
     "One number for the last dimension of `sums`"
     n = sums.shape[-1]
-    return (sums * _multipliers(max(1024, 2**n.bit_length()), sums.device)[:n]).sum(-1)
+    return (sums * _multipliers(2, max(1024, 2**n.bit_length()), sums.device)[:n]).sum(-1)
 
 def _total(sums):
     if len(sums)<2: return sums[0] if sums else torch.zeros((), dtype=torch.int64)
