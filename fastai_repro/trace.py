@@ -64,9 +64,7 @@ def _combine(sums):
     n = sums.shape[-1]
     return (sums * _multipliers(2, max(1024, 2**n.bit_length()), sums.device)[:n]).sum(-1)
 
-def _total(sums):
-    if len(sums)<2: return sums[0] if sums else torch.zeros((), dtype=torch.int64)
-    return _combine(torch.stack([o.to(sums[0].device) for o in sums], -1))
+def _total(sums): return sums[0] if len(sums)==1 else _combine(torch.stack([o.to(sums[0].device) for o in sums], -1))
 
 # %% ../nbs/32_trace.ipynb #829f1479
 def _together(ts):
@@ -97,7 +95,8 @@ def fingerprint(
     ts, # Tensors of any dtype, layout and device
 )->torch.Tensor: # One 64-bit integer, on the device of the first
     "The bits of `ts`, in their order, as one number on the device: nothing waits for it"
-    return _total([_sums(w) for o in _together(ts) for w in _words(_vector(o)).split(_piece(o[0].device))])
+    sums = [_sums(w) for o in _together(ts) for w in _words(_vector(o)).split(_piece(o[0].device))]
+    return _total(sums) if sums else torch.zeros((), dtype=torch.int64)
 
 @_exact
 def row_fingerprints(
@@ -108,7 +107,7 @@ def row_fingerprints(
     if not t.numel() or not t.dim(): return fingerprint([t])[None]
     words = _words(t.reshape(len(t), -1))
     rows = max(1, 8*_piece(t.device)//words.shape[1])
-    return torch.cat([_combine(torch.stack([_sums(o) for o in w.split(_piece(t.device), 1)], -1)) for w in words.split(rows)])
+    return torch.cat([_total([_sums(o) for o in w.split(_piece(t.device), 1)]) for w in words.split(rows)])
 
 # %% ../nbs/32_trace.ipynb #b1c6442e
 def _hex(n): return f'{n & 0xffffffffffffffff:016x}'
