@@ -22,6 +22,7 @@ from .verify import ProgramFailed,_Spec,_check_vary,_launch,_verify
 
 # %% ../nbs/38_cli.ipynb #e72c81be
 def _check_script(script):
+    if not Path(script).exists(): _fail(f"`script` is {script!r}, which does not exist: pass the program first and then its arguments")
     if not Path(script).is_file() or Path(script).suffix not in ('.py','.ipynb'): _fail(f"`script` is {script!r}, which is no .py or .ipynb file: pass the program first and then its arguments")
 
 def _fail(message):
@@ -167,7 +168,7 @@ def doctor(
     script:Annotated[str, dict(opt=False, nargs='?')]='', # Program, .py or .ipynb; default: the environment alone
     *args:Annotated[str, _rest], # Its arguments
 ):
-    "Look for what makes trainings differ, without training; exit status 1 if something moves results"
+    "Look for what makes trainings differ, without training; exit status 1 if something is sure to move results (an error), 0 for warnings, which may"
     if script: _check_script(script)
     found = sorted(_examine(script, args) if script else look_at_environment(), key=lambda o: _severities.index(o.severity))
     for o in found: print(o)

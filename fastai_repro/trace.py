@@ -641,10 +641,12 @@ def _few_items(ta, tb, run):
     return items if items and all(o<=set(items) for o in whole) and n<=10 else None
 
 # %% ../nbs/32_trace.ipynb #7dea8db4
+_key_loaders = 'key the loaders: give the learner a `ReproCallback(42)` (`--fix` on the command line), or use the same `num_workers`'
+
 def _why_data(d, fa, fb, traces):
     suspects,few = _from_outside(fa['suspects'].get('data', {})),_few_items(*traces, d.run)
     if fa['num_workers']!=fb['num_workers']:
-        return (f"the loaders have {fa['num_workers']} and {fb['num_workers']} workers, and with plain fastai what an item draws depends on the worker that makes it", 'key the loaders: give the learner a `ReproCallback(42)`, or use the same `num_workers`')
+        return (f"the loaders have {fa['num_workers']} and {fb['num_workers']} workers, and with plain fastai what an item draws depends on the worker that makes it", _key_loaders)
     if d.name=='the order of the items': return 'the loaders draw their order from a generator that was not seeded, or were used before', _needs_seed
     if suspects: return f'a transform draws from where no seed reaches: {_names_of(suspects)}', _own_source + ', which also reseeds generators that transforms hold'
     if few: return f"the data changed: only the items {few} of the loader's dataset differ, and they do every time", 'compare the files of these items; the manifest of a run (`content=True`) notes the digest of every file'
@@ -654,6 +656,8 @@ def _why_data(d, fa, fb, traces):
 
 def _why_generators(d, fa, fb):
     if fa['gen'].get(d.name)!=fb['gen'].get(d.name): return f'the generator {d.name!r} was not seeded before the training began', _needs_seed
+    if fa['num_workers']!=fb['num_workers']:
+        return f"the loaders have {fa['num_workers']} and {fb['num_workers']} workers: with plain fastai items draw from the generators of the training if there are none, and from their workers' if there are some", _key_loaders
     who = _names_of(fa['suspects'].get('callbacks', {})) or _names_of(fb['suspects'].get('callbacks', {}))
     return f"something drew from the generator {d.name!r} in one run and not in the other" + (f': a callback that draws is {who}' if who else ', such as a callback'), 'give the learner a `ReproCallback(42)`: it seeds every step, so that it does not matter what drew before'
 
