@@ -559,6 +559,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'fastai_repro.resume._older': ('resume.html#_older', 'fastai_repro/resume.py'),
                                      'fastai_repro.resume._pack': ('resume.html#_pack', 'fastai_repro/resume.py'),
                                      'fastai_repro.resume._pack_list': ('resume.html#_pack_list', 'fastai_repro/resume.py'),
+                                     'fastai_repro.resume._packed': ('resume.html#_packed', 'fastai_repro/resume.py'),
                                      'fastai_repro.resume._patient_workers': ('resume.html#_patient_workers', 'fastai_repro/resume.py'),
                                      'fastai_repro.resume._put_amp': ('resume.html#_put_amp', 'fastai_repro/resume.py'),
                                      'fastai_repro.resume._put_attributes': ('resume.html#_put_attributes', 'fastai_repro/resume.py'),

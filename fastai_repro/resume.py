@@ -52,13 +52,18 @@ def _pack(o):
     if isinstance(o, L): return {'~L': _pack_list(o)}
     if type(o) is list: return _pack_list(o)
     if isinstance(o, dict): return {'~dict': [(_pack(k), _pack(v)) for k,v in o.items()]}
-    if isinstance(o, Metric): return {'~state': {k: _pack(v) for k,v in vars(o).items() if _is_plain(v)}}
+    if isinstance(o, Metric): return {'~state': _packed(vars(o))}
     raise TypeError(f"a {type(o).__name__} is not made of numbers, strings and tensors")
 
-def _is_plain(o):
-    try: _pack(o)
-    except TypeError: return False
-    return True
+def _packed(d):
+    "The values of `d` that are plain"
+    res = {}
+    for k,v in d.items():
+        try: res[k] = _pack(v)
+        except TypeError: pass
+    return res
+
+def _is_plain(o): return bool(_packed(dict(o=o)))
 
 def _unpack(o, device):
     if isinstance(o, list): return [_unpack(x, device) for x in o]
@@ -139,8 +144,7 @@ _torchs = set(vars(nn.Module()))
 
 def _module_states(model):
     "What modules hold besides weights: hidden states, counters"
-    own = {n: {k:v for k,v in vars(m).items() if k not in _torchs} for n,m in model.named_modules()}
-    return {n: res for n,d in own.items() if (res := {k: _pack(v) for k,v in d.items() if _is_plain(v)})}
+    return {n: res for n,m in model.named_modules() if (res := _packed({k:v for k,v in vars(m).items() if k not in _torchs}))}
 
 def _losses(learn):
     "Loss functions that are modules, also the one that MixUp has put aside"
@@ -459,11 +463,13 @@ def _init_worker(init, worker_id):
 def _patient_workers(dl):
     "The workers that `dl` starts outlive a SIGTERM for a while"
     loader = getattr(dl, 'fake_l', dl)
-    init = getattr(loader, 'worker_init_fn', None)
-    if hasattr(signal, 'alarm') and hasattr(loader, 'worker_init_fn'): loader.worker_init_fn = partial(_init_worker, init)
+    if not (hasattr(signal, 'alarm') and hasattr(loader, 'worker_init_fn')):
+        yield
+        return
+    init = loader.worker_init_fn
+    loader.worker_init_fn = partial(_init_worker, init)
     try: yield
-    finally:
-        if hasattr(loader, 'worker_init_fn'): loader.worker_init_fn = init
+    finally: loader.worker_init_fn = init
 
 @patch
 @contextmanager

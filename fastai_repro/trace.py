@@ -362,7 +362,7 @@ def after_loss(self:TraceCallback):
     if self._row is None or not len(self.learn.yb): return
     loss = self.learn.loss.detach()
     bits = loss.float().mean().reshape(1).view(torch.int32).long()
-    self._later(self._row, 'loss', bits if loss.numel()==1 else fingerprint([loss]))
+    self._later(self._row, 'loss', bits if loss.numel()==1 and loss.itemsize<=4 else fingerprint([loss]))  # 32 bits hold all of it
     self._later(self._row, 'value', bits, lambda vs: _float(vs[0]))
 
 # %% ../nbs/32_trace.ipynb #741afb95
