@@ -2,8 +2,7 @@
 
     python benchmarks/overhead_apps.py [--pairs 20] [--device cuda] [--only NAMES] [--out F.md]
 
-Rounds are interleaved in one process, with new learners after every fourth. A typical epoch is made of the median step of all rounds and the median
-of what is around the steps. Tables have ten times the rows that `invariance.py` gives them, so that an epoch has tens of steps; torch's loaders feed
+Rounds are interleaved in one process, with new learners after every second; `timing.py` says what a typical epoch is. Tables have ten times the rows that `invariance.py` gives them, so that an epoch has tens of steps; torch's loaders feed
 a network of the usual size.
 """
 import random
@@ -32,7 +31,7 @@ def main(
     for app in only.split(',') if only else apps:
         rounds = {'plain':[], 'again':[], 'ours':[]}
         for r in range(pairs*4 if app in cheap else pairs):
-            if r%4==0:  # new learners: one may be faster than the other by where its memory lies
+            if r%2==0:  # new learners: one may be faster than the other by where its memory lies
                 learns = {'plain':make(plain, app, where[app]), 'again':make(plain, app, where[app]), 'ours':make(ours, app, where[app], restore=False)}
                 for o in learns.values():
                     o.add_cb(Stamps())

@@ -4,7 +4,7 @@
 
 On a GPU: ResNet-50, 224 pixels, batch 64, synthetic images; fp32 and mixed precision. On a CPU: ResNet-18 on the digits at 32 pixels, batch 64.
 Variants train in turn in one process, on loaders that cost nothing; each round also times the untraced training against itself: that A/A
-ratio is what the machine's noise makes of a ratio of 1. A typical epoch is made of the median step of all rounds and the median of what is around the steps.
+ratio is what the machine's noise makes of a ratio of 1. `timing.py` says what a typical epoch is.
 """
 import json,random,tempfile,time,warnings
 from pathlib import Path

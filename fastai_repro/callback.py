@@ -84,7 +84,9 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
     "Isolate what is outermost, and seed the step when all of `before_batch` is done"
     cb = None if event_type in ('backward','step') else _repro(learn)
     if cb is None: return plain(learn, f, event_type, *args)
-    if event_type=='batch': f = partial(cb._seed_step, f)
+    if event_type=='batch':
+        f = partial(cb._seed_step, f)
+        if cb._inside: return plain(learn, f, event_type, *args)  # a step: at once
     if event_type=='epoch' and cb._fitting and not cb._finding: cb._enter(cb._base + learn.epoch)
     run = lambda f: plain(learn, f, event_type, *args)
     with nullcontext() if cb._inside else cb._outermost(event_type=='fit'):
@@ -207,12 +209,16 @@ def before_train(self:ReproCallback): self._before_pass('before_train')
 def before_validate(self:ReproCallback): self._before_pass('before_validate')
 
 @lru_cache(maxsize=8)
-def _pass_seeds(seed, *path): return stream_seeds(seed, *path)  # hashed once a pass: a step adds its number only
+def _seeds(block, seed, *path):
+    "The seeds of 64 steps at once: one by one, between steps that empty the processor's caches, they take ten times as long"
+    seed_of = stream_seeds(seed, *path)
+    return [seed_of(64*block+i) for i in range(64)]
 
 @patch
 def _seed_batch(self:ReproCallback, *use):
     learn = self._learn
-    seed_all(_pass_seeds(self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')(learn.iter))
+    block,i = divmod(learn.iter, 64)
+    seed_all(_seeds(block, self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')[i])
 
 @lru_cache(maxsize=None)
 def _may_draw(cls):

@@ -174,10 +174,11 @@ class _KeyedDL(_Keyed):
         path = self._clock.next_pass(self._own)
         seed = stream_seeds(self._clock.seed, 'batch', self._loader, *path)
         batch_reseeders = None if _is_quiet(getattr(self, 'after_batch', None)) else find_reseeders(self.after_batch)
+        draws = self._by_batch or batch_reseeders is not None
         with guard(): batches = self._start(path, first)
         for k in itertools.count(first):
             try:
-                with guard(): b = self._next_batch(batches, seed(k), batch_reseeders)
+                with guard(): b = self._next_batch(batches, seed(k) if draws else None, batch_reseeders)
             except StopIteration: break
             self._taken = k+1
             if b is not None: yield b
@@ -193,7 +194,7 @@ class _KeyedDL(_Keyed):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
         bs,reseeders,n = self.bs or 1,find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch),self._n_seeded()
         for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
-            with _one_thread(): b = self._create_batch(idxs, (self._first + j*self.num_workers + self.offs)*bs, seed, reseeders, n)
+            with _one_thread() if n else nullcontext(): b = self._create_batch(idxs, (self._first + j*self.num_workers + self.offs)*bs, seed, reseeders, n)
             yield b
 
     def _n_seeded(self):

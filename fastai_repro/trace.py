@@ -39,7 +39,6 @@ def _piece(device): return 2**16 if device.type=='cpu' else 2**22  # words: what
 
 def _plain(t):
     "`t` as an ordinary dense tensor"
-    if t.layout is torch.strided and not (t.is_quantized or t.is_conj() or t.is_neg()): return t  # as all weights are: a step has hundreds
     if t.layout is not torch.strided: t = t.to_dense()
     return t.int_repr() if t.is_quantized else t.resolve_conj().resolve_neg()
 
@@ -51,13 +50,12 @@ def _words(t):
     if b.shape[-1]%8 or b.storage_offset()%8: b = F.pad(b, (0, -b.shape[-1]%8))
     return b.view(torch.int64)
 
-def _dot(words, r): return words @ r if words.device.type=='cpu' else (words * r).sum(-1)  # CUDA has no product of integer matrices
-
 def _sums(words):
     "Each row of `words`, at most a piece long, as one number"
     n,piece = words.shape[-1],_piece(words.device)
     whole,upper = (_multipliers(key, piece, words.device)[:n] for key in (0,1))
-    return _dot(words, whole) + _dot(words >> 33, upper)
+    if words.device.type=='cpu': return words @ whole + (words >> 33) @ upper
+    return (words * whole).addcmul_(words >> 33, upper).sum(-1)  # CUDA has no product of integer matrices
 
 def _combine(sums):
     "One number for the last dimension of `sums`"
@@ -70,19 +68,20 @@ def _total(sums): return sums[0] if len(sums)==1 else _combine(torch.stack([o.to
 def _together(ts):
     "The elements of `ts` as vectors: small tensors of one type together"
     kinds = defaultdict(list)
-    for t in map(_plain, ts):
-        if n := t.numel(): kinds[t.dtype, t.device].append((n, t))
-    for (dtype,device),ts in kinds.items():
-        group,size,limit = [],0,_piece(device)*8//dtype.itemsize
-        for n,t in ts:
+    for t in ts: kinds[t.dtype, t.device, t.layout].append(t)  # a step has hundreds: no more than this for each
+    for (dtype,device,layout),ts in kinds.items():
+        if layout is not torch.strided or ts[0].is_quantized: ts = [_plain(t) for t in ts]
+        group,size,limit = [],0,_piece(device)*8//ts[0].itemsize
+        for t in ts:
+            n = t.numel()
             if group and size+n>limit:
                 yield group
                 group,size = [],0
-            group.append(t)
+            if n: group.append(t)
             size += n
-        yield group
+        if group: yield group
 
-def _vector(ts): return ts[0].reshape(-1) if len(ts)==1 else torch._utils._flatten_dense_tensors(ts)
+def _vector(ts): return _plain(ts[0]).reshape(-1) if len(ts)==1 else torch._utils._flatten_dense_tensors(ts)
 
 def _exact(f):
     "Neither gradients nor the methods of tensor subclasses"
