@@ -437,7 +437,10 @@ def _hook_modules(self:TraceCallback):
 
 # %% ../nbs/32_trace.ipynb #f5a2982a
 def _clone(o):
-    if isinstance(o, torch.Tensor): return o.detach().clone().requires_grad_(o.requires_grad)
+    if isinstance(o, torch.Tensor):
+        res = o.detach().clone().requires_grad_(o.requires_grad)
+        vars(res).update(vars(o))  # fastai's `SequentialEx` hands a tensor over in `orig`
+        return res
     if isinstance(o, dict): return {k:_clone(v) for k,v in o.items()}
     return type(o)(map(_clone, o)) if type(o) in (list,tuple) else o
 
@@ -491,7 +494,7 @@ def _complaint(f):
 def _probe(self:TraceCallback, key, m, args, kwargs):
     self._probing = True
     try: self._row['twice'][key] = repeats(m, args, kwargs)
-    except RuntimeError as e: self._row['twice'][key] = dict(failed=str(e)[:200])  # a module that can't be called twice
+    except Exception as e: self._row['twice'][key] = dict(failed=f'{type(e).__name__}: {e}'[:200])  # a module that can't be called twice
     finally: self._probing = False
 
 # %% ../nbs/32_trace.ipynb #da68a74d
