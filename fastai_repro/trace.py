@@ -430,24 +430,29 @@ def _hook_modules(self:TraceCallback):
         key = f'{name}#{n+1}' if n else name
         self._later(forward, key, fingerprint(ts))
         for t in ts[:1]:
-            if t.requires_grad: t.register_hook(lambda g: self._later(backward, key, fingerprint([g])))
+            if t.requires_grad: t.register_hook(lambda g: None if self._probing else self._later(backward, key, fingerprint([g])))
         if probed: self._probe(key, m, args, kwargs)
     for n,m in self.learn.model.named_modules():
         self._handles.append(m.register_forward_hook(partial(hook, n or 'the model'), with_kwargs=True))
 
 # %% ../nbs/32_trace.ipynb #f5a2982a
-def _clone(o):
+def _leaf(t): return t.detach().clone().requires_grad_(t.requires_grad)
+
+def _copied(o, f):
+    "`o` with `f` of its tensors, and their attributes: fastai's `SequentialEx` hands a tensor over in `orig`"
     if isinstance(o, torch.Tensor):
-        res = o.detach().clone().requires_grad_(o.requires_grad)
-        vars(res).update(vars(o))  # fastai's `SequentialEx` hands a tensor over in `orig`
+        res = f(o)
+        vars(res).update(vars(o))
         return res
-    if isinstance(o, dict): return {k:_clone(v) for k,v in o.items()}
-    return type(o)(map(_clone, o)) if type(o) in (list,tuple) else o
+    if isinstance(o, dict): return {k:_copied(v, f) for k,v in o.items()}
+    return type(o)(_copied(v, f) for v in o) if type(o) in (list,tuple) else o
+
+def _hook_owners(m): return [o for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values()) if hasattr(o := getattr(h, '__self__', None), '__dict__')]
 
 class _Kept:
-    "Puts a module's attributes and buffers back"
+    "Puts attributes and buffers of a module back, and what its hooks stored (as in a U-Net)"
     def __init__(self, m):
-        self.attrs = [(o, dict(vars(o))) for o in m.modules()]
+        self.attrs = [(o, dict(vars(o))) for x in m.modules() for o in (x, *_hook_owners(x))]
         self.buffers = [(b, b.detach().clone()) for b in m.buffers()]
     def restore(self):
         for o,d in self.attrs: vars(o).update(d)
@@ -457,11 +462,12 @@ def _incoming(o): return torch.arange(o.numel(), device=o.device).remainder(97).
 
 def _call(m, args, kwargs):
     "The bits of the output of `m`, and of its gradients"
-    args,kwargs = _clone(args),_clone(kwargs)
+    leaves = _copied((args, kwargs), _leaf)
     with torch.enable_grad():
+        args,kwargs = _copied(leaves, torch.clone)  # which may be changed in place
         outs = [o for o in _tensors_in(m(*args, **kwargs)) if o.requires_grad]
-        ins = [t for t in [*_tensors_in(args), *_tensors_in(kwargs), *m.parameters()] if t.requires_grad]
-        grads = torch.autograd.grad(outs, ins, list(map(_incoming, outs)), allow_unused=True) if outs and ins else []
+        ins = [t for t in [*_tensors_in(leaves), *m.parameters()] if t.requires_grad]
+        grads = torch.autograd.grad(outs, ins, list(map(_incoming, outs)), retain_graph=True, allow_unused=True) if outs and ins else []
     return fingerprint(outs).item(),fingerprint([g for g in grads if g is not None]).item()
 
 def repeats(
