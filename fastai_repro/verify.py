@@ -65,7 +65,9 @@ class _Until(Callback):
     def __init__(self, until): self.until = until
     def after_batch(self):
         t = self.learn.trace
-        if t._active and (t._fit, t._n_steps)>self.until: os._exit(0)
+        if t._active and (t._fit, t._n_steps)>self.until:
+            t._flush()  # on CUDA the last line is still to be written
+            os._exit(0)
 
 def _equip(spec, learn):
     "Give a learner its callbacks"
