@@ -595,6 +595,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.trace.Divergence.as_dict': ('trace.html#divergence.as_dict', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace.Divergence.plot': ('trace.html#divergence.plot', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace.TraceCallback': ('trace.html#tracecallback', 'fastai_repro/trace.py'),
+                                    'fastai_repro.trace.TraceCallback.__call__': ( 'trace.html#tracecallback.__call__',
+                                                                                   'fastai_repro/trace.py'),
                                     'fastai_repro.trace.TraceCallback.__init__': ( 'trace.html#tracecallback.__init__',
                                                                                    'fastai_repro/trace.py'),
                                     'fastai_repro.trace.TraceCallback._after_step': ( 'trace.html#tracecallback._after_step',
