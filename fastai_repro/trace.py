@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from plum import Function
+from xxhash import xxh3_64,xxh3_64_intdigest
 from fastcore.basics import patch
 from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper
@@ -31,32 +32,35 @@ from .data import find_reseeders
 from .layers import find_nondeterministic
 
 # %% ../nbs/32_trace.ipynb #213491d9
+_piece = 2**22 # words: what keeps a GPU busy
+
 @lru_cache(maxsize=None)
 def _multipliers(key, n, device):
     "The first `n` pseudo-random odd 64-bit numbers of the stream `key`, the same everywhere"
     return torch.from_numpy(np.random.Philox(key=key).random_raw(n).view(np.int64) | 1).to(device)
-
-def _piece(device): return 2**16 if device.type=='cpu' else 2**22  # words: what fits into a processor's cache; on other devices, what keeps them busy
 
 def _plain(t):
     "`t` as an ordinary dense tensor"
     if t.layout is not torch.strided: t = t.to_dense()
     return t.int_repr() if t.is_quantized else t.resolve_conj().resolve_neg()
 
-def _words(t):
-    "The bytes of each row of `t` as 64-bit words, the last one filled up with zeros"
+def _bytes(t):
+    "The bytes of each row of `t`"
     t = t.contiguous()
     if t.stride(-1)!=1: t = t.clone(memory_format=torch.contiguous_format)  # a dimension of size 1 may have any stride
-    b = t.view(torch.uint8)
+    return t.view(torch.uint8)
+
+def _words(t):
+    "The bytes of each row of `t` as 64-bit words, the last one filled up with zeros"
+    b = _bytes(t)
     if b.shape[-1]%8 or b.storage_offset()%8: b = F.pad(b, (0, -b.shape[-1]%8))
     return b.view(torch.int64)
 
 def _sums(words):
     "Each row of `words`, at most a piece long, as one number"
-    n,piece = words.shape[-1],_piece(words.device)
-    whole,upper = (_multipliers(key, piece, words.device)[:n] for key in (0,1))
-    if words.device.type=='cpu': return words @ whole + (words >> 33) @ upper
-    return (words * whole).addcmul_(words >> 33, upper).sum(-1)  # CUDA has no product of integer matrices
+    n = words.shape[-1]
+    whole,upper = (_multipliers(key, _piece, words.device)[:n] for key in (0,1))
+    return (words * whole).addcmul_(words >> 33, upper).sum(-1)
 
 def _combine(sums):
     "One number for the last dimension of `sums`"
@@ -69,13 +73,13 @@ def _total(sums): return sums[0] if len(sums)==1 else _combine(torch.stack([o.to
 _kind = attrgetter('dtype','device','layout')
 
 def _together(ts):
-    "The elements of `ts` as vectors: small tensors of one type together"
+    "The tensors of `ts` by type and device, small ones of a GPU together"
     ts = list(ts)
     kinds = defaultdict(list)
     for t,kind in zip(ts, map(_kind, ts)): kinds[kind].append(t)  # a step has hundreds: no more than this for each
     for (dtype,device,layout),ts in kinds.items():
         if layout is not torch.strided or ts[0].is_quantized: ts = [_plain(t) for t in ts]
-        group,size,limit = [],0,_piece(device)*8//ts[0].itemsize
+        group,size,limit = [],0,_piece*8//ts[0].itemsize if not _on_cpu(ts[0]) else math.inf
         for t in ts:
             n = t.numel()
             if group and size+n>limit:
@@ -87,10 +91,21 @@ def _together(ts):
 
 def _vector(ts): return _plain(ts[0]).reshape(-1) if len(ts)==1 else torch._utils._flatten_dense_tensors(ts)
 
+def _summed(ts): return [_sums(w) for w in _words(_vector(ts)).split(_piece)]
+
+def _signed(ns): return torch.from_numpy(np.array(ns, dtype=np.uint64).view(np.int64))
+
+def _hashed(ts):
+    h = xxh3_64()
+    for t in ts: h.update(_bytes(_plain(t).reshape(-1)).numpy())
+    return [_signed(h.intdigest())]
+
+def _on_cpu(t): return t.is_cpu
+
 def _exact(f):
     "Neither gradients nor the methods of tensor subclasses"
-    def g(*args):
-        with torch.no_grad(), torch._C.DisableTorchFunctionSubclass(): return f(*args)
+    def g(*args, **kwargs):
+        with torch.no_grad(), torch._C.DisableTorchFunctionSubclass(): return f(*args, **kwargs)
     return g
 
 @_exact
@@ -98,7 +113,7 @@ def fingerprint(
     ts, # Tensors of any dtype, layout and device
 )->torch.Tensor: # One 64-bit integer, on the device of the first
     "The bits of `ts`, in their order, as one number on the device: nothing waits for it"
-    sums = [_sums(w) for o in _together(ts) for w in _words(_vector(o)).split(_piece(o[0].device))]
+    sums = [s for o in _together(ts) for s in (_hashed if _on_cpu(o[0]) else _summed)(o)]
     return _total(sums) if sums else torch.zeros((), dtype=torch.int64)
 
 @_exact
@@ -108,9 +123,11 @@ def row_fingerprints(
     "The bits of each row of `t`"
     t = _plain(t)
     if not t.numel() or not t.dim(): return fingerprint([t])[None]
-    words = _words(t.reshape(len(t), -1))
-    rows = max(1, 8*_piece(t.device)//words.shape[1])
-    return torch.cat([_total([_sums(o) for o in w.split(_piece(t.device), 1)]) for w in words.split(rows)])
+    t = t.reshape(len(t), -1)
+    if _on_cpu(t): return _signed([xxh3_64_intdigest(o) for o in _bytes(t).numpy()])
+    words = _words(t)
+    rows = max(1, 8*_piece//words.shape[1])
+    return torch.cat([_total([_sums(o) for o in w.split(_piece, 1)]) for w in words.split(rows)])
 
 # %% ../nbs/32_trace.ipynb #b1c6442e
 def _hex(n): return f'{n & 0xffffffffffffffff:016x}'
