@@ -604,6 +604,7 @@ def _layer(a, b, key):
 _settings = dict(model=('init','model'), layout=('init','layout'), epochs=('environment','epochs'), bs=('data','batch size'), items=('data','number of items'), batches=('data','number of batches'))
 
 def _compare_fit(a, b):
+    if a['device'].partition(':')[0]!=b['device'].partition(':')[0]: return 'environment','device',a['device'],b['device']  # which read bits in another way
     for k,where in _settings.items():
         if a[k]!=b[k]: return *where,a[k],b[k]
     for k,name in (('weights','weights'),('opt','optimizer state')):
