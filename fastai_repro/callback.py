@@ -67,7 +67,7 @@ class _Hook:
         plain = _repro(self.learn) is None or _is_export(self.learn)
         return getattr if plain else _Hook, (self.learn, self.name)
 
-def _repro(learn): return next((o for o in learn.cbs if isinstance(o, ReproCallback)), None)
+def _repro(learn): return next((o for o in learn.cbs.items if isinstance(o, ReproCallback)), None)
 
 def _is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
@@ -228,7 +228,7 @@ def _may_draw(cls):
 
 @patch
 def before_batch(self:ReproCallback):
-    if any('before_batch' in vars(o) or _may_draw(type(o)) for o in self._learn.cbs): self._seed_batch('event', 'before_batch')
+    if any('before_batch' in vars(o) or _may_draw(type(o)) for o in self._learn.cbs.items): self._seed_batch('event', 'before_batch')
 
 @patch
 def _seed_step(self:ReproCallback, f):

@@ -192,7 +192,8 @@ class _KeyedDL(_Keyed):
 
     def _create_batches(self, samps, seed):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
-        bs,reseeders,n = self.bs or 1,find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch),self._n_seeded()
+        bs,n = self.bs or 1,self._n_seeded()
+        reseeders = find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch) if n else []
         for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
             with _one_thread() if n else nullcontext(): b = self._create_batch(idxs, (self._first + j*self.num_workers + self.offs)*bs, seed, reseeders, n)
             yield b

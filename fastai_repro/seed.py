@@ -40,12 +40,16 @@ def set_states(
     for g,state in devices: g.set_state(state)
 
 # %% ../nbs/10_seed.ipynb #00dbdebd
+_python,_numpy = random.seed.__self__,np.random.mtrand._rand # the global generators: `random.seed` and `np.random.seed` take twice as long to get to them
+
 def seed_cpu(
     s:int # 0 to 2**64-1. numpy's generator takes 32 bits of it, as torch's does inside
 ):
     "Seed the generators of python, numpy and torch's CPU"
-    random.seed(s)
-    np.random.seed(s & 0xffffffff)
+    super(random.Random, _python).seed(s)
+    _python.gauss_next = None
+    try: _numpy.seed(s & 0xffffffff)
+    except TypeError: np.random.seed(s & 0xffffffff)  # `np.random.set_bit_generator` put another in its place
     torch.default_generator.manual_seed(s)
 
 def seed_all(
