@@ -169,7 +169,7 @@ def table(rows):
 @call_parse
 def main(
     quick:bool=False, # Three control runs instead of 20
-    cuda:bool=False, # Also kernels that are really not deterministic
+    cuda:bool=False, # Also a kernel that is really not deterministic
     only:str='', # Only faults whose name has this in it
     out:str='', # Write `OUT.md` and `OUT.json`
 ):

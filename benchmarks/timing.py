@@ -31,7 +31,7 @@ def step(rounds): return statistics.median(o for r in rounds for o in r.steps)
 
 def total(rounds):
     """Seconds of a typical fit.
-    On a GPU: of its steps at the median of all, and of the median of the rest. On a CPU each part of a step is taken at its fastest tenth over all rounds,
-    since other work on the processor only ever adds to it (as `timeit` takes the fastest repetition); medians of fits waver by a tenth on such a machine, this by some hundredths."""
+    On a GPU: of its steps at the median of all, and of the median of the rest. On a CPU each part of a step is taken at its
+    fastest tenth over all rounds, since other work on the processor only ever adds to it (as `timeit` takes the fastest repetition)."""
     if torch.cuda.is_available(): return step(rounds)*len(rounds[0].steps) + statistics.median(r.rest for r in rounds)
     return np.quantile([r.parts for r in rounds], 0.1, axis=0).sum()

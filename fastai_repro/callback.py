@@ -90,7 +90,7 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
     if event_type=='epoch' and cb._fitting and not cb._finding: cb._enter(cb._base + learn.epoch)
     run = lambda f: plain(learn, f, event_type, *args)
     with nullcontext() if cb._inside else cb._outermost(event_type=='fit'):
-        around = None if event_type=='batch' or cb._finding or not cb._fitting else next((o.around for o in learn.cbs if hasattr(type(o), 'around')), None)
+        around = None if cb._finding or not cb._fitting else next((o.around for o in learn.cbs if hasattr(type(o), 'around')), None)
         return run(f) if around is None else around(event_type, f, run)
 
 def _hooked_validation_context(learn, plain, *args, **kwargs):
@@ -210,7 +210,7 @@ def before_validate(self:ReproCallback): self._before_pass('before_validate')
 
 @lru_cache(maxsize=8)
 def _seeds(block, seed, *path):
-    "The seeds of 64 steps at once: one by one, between steps that empty the processor's caches, they take ten times as long"
+    "The seeds of 64 steps at once: one by one, between steps that empty the processor's caches, they take longer"
     seed_of = stream_seeds(seed, *path)
     return [seed_of(64*block+i) for i in range(64)]
 

@@ -40,7 +40,7 @@ def set_states(
     for g,state in devices: g.set_state(state)
 
 # %% ../nbs/10_seed.ipynb #00dbdebd
-_python,_numpy = random.seed.__self__,np.random.mtrand._rand # the global generators: `random.seed` and `np.random.seed` take twice as long to get to them
+_python,_numpy = random.seed.__self__,np.random.mtrand._rand # the global generators, which `random.seed` and `np.random.seed` get to by a longer way
 
 def seed_cpu(
     s:int # 0 to 2**64-1. numpy's generator takes 32 bits of it, as torch's does inside
