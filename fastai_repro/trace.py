@@ -7,14 +7,13 @@ __all__ = ['fingerprint', 'row_fingerprints', 'generator_states', 'draws_of', 'e
            'Divergence', 'compare_traces']
 
 # %% ../nbs/32_trace.ipynb #21109637
-import ctypes,json,math,os,platform,random
+import ctypes,json,math,os,platform,random,struct
 from collections import defaultdict
 from dataclasses import dataclass,field
 from functools import lru_cache,partial
-from hashlib import blake2b
 from html import escape
 from itertools import chain,zip_longest
-from operator import attrgetter
+from operator import attrgetter,is_
 from pathlib import Path
 from types import FunctionType,MethodType
 import numpy as np
@@ -22,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from plum import Function
-from xxhash import xxh3_64,xxh3_64_intdigest
+from xxhash import xxh3_64,xxh3_64_hexdigest,xxh3_64_intdigest
 from fastcore.basics import patch
 from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper
@@ -32,7 +31,7 @@ from .data import find_reseeders
 from .layers import find_nondeterministic
 
 # %% ../nbs/32_trace.ipynb #213491d9
-_piece = 2**22 # words: what keeps a GPU busy
+_piece = 2**23 # words: what keeps a GPU busy
 
 @lru_cache(maxsize=None)
 def _multipliers(key, n, device):
@@ -51,54 +50,24 @@ def _bytes(t):
     return t.view(torch.uint8)
 
 def _words(t):
-    "The bytes of each row of `t` as 64-bit words, the last one filled up with zeros"
+    "The bytes of each row of `t` as 32-bit words, the last one filled up with zeros"
     b = _bytes(t)
-    if b.shape[-1]%8 or b.storage_offset()%8: b = F.pad(b, (0, -b.shape[-1]%8))
-    return b.view(torch.int64)
+    if b.shape[-1]%4 or b.storage_offset()%4: b = F.pad(b, (0, -b.shape[-1]%4))
+    return b.view(torch.int32)
 
 def _sums(words):
     "Each row of `words`, at most a piece long, as one number"
-    n = words.shape[-1]
-    whole,upper = (_multipliers(key, _piece, words.device)[:n] for key in (0,1))
-    return (words * whole).addcmul_(words >> 33, upper).sum(-1)
+    return (words * _multipliers(0, _piece, words.device)[:words.shape[-1]]).sum(-1)
 
 def _combine(sums):
     "One number for the last dimension of `sums`"
     n = sums.shape[-1]
-    return (sums * _multipliers(2, max(1024, 2**n.bit_length()), sums.device)[:n]).sum(-1)
+    return (sums * _multipliers(1, max(1024, 2**n.bit_length()), sums.device)[:n]).sum(-1)
 
 def _total(sums): return sums[0] if len(sums)==1 else _combine(torch.stack([o.to(sums[0].device) for o in sums], -1))
 
 # %% ../nbs/32_trace.ipynb #829f1479
 _kind = attrgetter('dtype','device','layout')
-
-def _together(ts):
-    "The tensors of `ts` by type and device, small ones of a GPU together"
-    ts = list(ts)
-    kinds = defaultdict(list)
-    for t,kind in zip(ts, map(_kind, ts)): kinds[kind].append(t)  # a step has hundreds: no more than this for each
-    for (dtype,device,layout),ts in kinds.items():
-        if layout is not torch.strided or ts[0].is_quantized: ts = [_plain(t) for t in ts]
-        group,size,limit = [],0,_piece*8//ts[0].itemsize if not _on_cpu(ts[0]) else math.inf
-        for t in ts:
-            n = t.numel()
-            if group and size+n>limit:
-                yield group
-                group,size = [],0
-            if n: group.append(t)
-            size += n
-        if group: yield group
-
-def _vector(ts): return _plain(ts[0]).reshape(-1) if len(ts)==1 else torch._utils._flatten_dense_tensors(ts)
-
-def _summed(ts): return [_sums(w) for w in _words(_vector(ts)).split(_piece)]
-
-def _signed(ns): return torch.from_numpy(np.array(ns, dtype=np.uint64).view(np.int64))
-
-def _hashed(ts):
-    h = xxh3_64()
-    for t in ts: h.update(_bytes(_plain(t).reshape(-1)).numpy())
-    return [_signed(h.intdigest())]
 
 def _on_cpu(t): return t.is_cpu
 
@@ -108,12 +77,66 @@ def _exact(f):
         with torch.no_grad(), torch._C.DisableTorchFunctionSubclass(): return f(*args)
     return g
 
+def _groups(ts):
+    "Places in `ts` of the tensors of each type and device, small ones of a GPU together"
+    kinds = defaultdict(list)
+    for i,kind in enumerate(map(_kind, ts)): kinds[kind].append(i)  # a step has hundreds: no more than this for each
+    for (dtype,device,layout),idxs in kinds.items():
+        t = ts[idxs[0]]
+        limit = math.inf if _on_cpu(t) else _piece*4//t.itemsize if layout is torch.strided and not t.is_quantized else 0
+        group,size = [],0
+        for i in idxs:
+            n = ts[i].numel()
+            if group and size+n>limit:
+                yield group
+                group,size = [],0
+            if n: group.append(i)
+            size += n
+        if group: yield group
+
+def _room(ts, buffer):
+    "Where `ts` go together: the words of `buffer` that they take, what fills up the last one, and a view for each"
+    sizes = [t.nbytes for t in ts]
+    words = buffer[:-(-sum(sizes)//4)]
+    *views,rest = words.view(torch.uint8).split([*sizes, -sum(sizes)%4])
+    return words,rest,[v.view(t.dtype).view(t.shape) for v,t in zip(views, ts)]
+
+@_exact
+def _plan(ts):
+    "What `fingerprint` settles about `ts`: places of those that it reads together, and for those of a GPU the room that they share"
+    res,buffers = [],{}
+    for idxs in _groups(ts):
+        group,device = [ts[i] for i in idxs],ts[idxs[0]].device
+        together = len(group)>1 and not _on_cpu(group[0])
+        if together and device not in buffers: buffers[device] = torch.empty(_piece, dtype=torch.int32, device=device)
+        res.append((idxs, _room(group, buffers[device]) if together else None))
+    return res
+
+def _summed(ts, room):
+    if room is None: words = _words(_plain(ts[0]).reshape(-1))
+    else:
+        words,rest,views = room
+        torch._foreach_copy_(views, ts)
+        if len(rest): rest.zero_()
+    return [_sums(w) for w in words.split(_piece)]
+
+def _signed(ns): return torch.from_numpy(np.array(ns, dtype=np.uint64).view(np.int64))
+
+def _hashed(ts):
+    h = xxh3_64()
+    for t in ts: h.update(_bytes(_plain(t).reshape(-1)).numpy())
+    return [_signed(h.intdigest())]
+
 @_exact
 def fingerprint(
     ts, # Tensors of any dtype, layout and device
+    plan=None, # What `_plan` gave for tensors of the same shapes, dtypes and devices
 )->torch.Tensor: # One 64-bit integer, on the device of the first
     "The bits of `ts`, in their order, as one number on the device: nothing waits for it"
-    sums = [s for o in _together(ts) for s in (_hashed if _on_cpu(o[0]) else _summed)(o)]
+    ts,sums = list(ts),[]
+    for idxs,room in _plan(ts) if plan is None else plan:
+        group = [ts[i] for i in idxs]
+        sums += _hashed(group) if _on_cpu(group[0]) else _summed(group, room)
     return _total(sums) if sums else torch.zeros((), dtype=torch.int64)
 
 @_exact
@@ -132,15 +155,10 @@ def row_fingerprints(
 # %% ../nbs/32_trace.ipynb #b1c6442e
 def _hex(n): return f'{n & 0xffffffffffffffff:016x}'
 
-def _hash(*bs):
-    h = blake2b(digest_size=8)
-    for b in bs: h.update(b)
-    return h.hexdigest()
-
 def _numpy_state():
     g = np.random.mtrand._rand._bit_generator
-    if not isinstance(g, np.random.MT19937): return _hash(repr(g.state).encode())
-    return _hash(ctypes.string_at(g.ctypes.state_address, 625*4))  # 624 words and a position; `g.state` takes 50 microseconds
+    if not isinstance(g, np.random.MT19937): return xxh3_64_hexdigest(repr(g.state).encode())
+    return xxh3_64_hexdigest(ctypes.string_at(g.ctypes.state_address, 625*4))  # 624 words and a position; `g.state` takes 50 microseconds
 
 def _python_state():
     _,ints,gauss = random.getstate()
@@ -148,8 +166,8 @@ def _python_state():
 
 def generator_states():
     "A hash of the state of each generator, by name"
-    res = dict(python=_python_state(), numpy=_numpy_state(), torch=_hash(torch.default_generator.get_state().numpy()))
-    res.update({str(g.device):_hash(g.get_state().numpy()) for g in _device_generators()})
+    res = dict(python=_python_state(), numpy=_numpy_state(), torch=xxh3_64_hexdigest(torch.default_generator.get_state().numpy()))
+    res.update({str(g.device):xxh3_64_hexdigest(g.get_state().numpy()) for g in _device_generators()})
     return res
 
 # %% ../nbs/32_trace.ipynb #6e9e88a8
@@ -208,8 +226,8 @@ _encode = json.JSONEncoder(separators=(',',':')).encode
 
 class TraceCallback(Callback):
     "Writes the bits of each training to a file, a line of JSON a step"
-    order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names')
-    _pending,_active,_nested,_row,_coming,_todo,_handles,_parts,_sampled,_names,_probing = False,False,False,None,None,(),(),(),(),{},False
+    order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names','_plans')
+    _pending,_active,_nested,_row,_coming,_todo,_handles,_parts,_sampled,_names,_plans,_probing = False,False,False,None,None,(),(),(),(),{},{},False
 
     def __init__(self,
         path, # File to append to
@@ -224,8 +242,9 @@ class TraceCallback(Callback):
         with open(self.path, 'ab') as f: f.write(_encode(line).encode() + b'\n')
 
     def __call__(self, event_name):
-        "As in fastai, but an event that isn't there is not looked up in learner and model, which takes 7 microseconds"
-        if hasattr(type(self), event_name): return super().__call__(event_name)
+        "As in fastai, but nothing is looked up in learner and model, events that aren't there and `training`: 7 microseconds each"
+        if hasattr(type(self), event_name) and self.run: getattr(self, event_name)()
+        if event_name=='after_fit': self.run = True
 
     def before_fit(self): self._pending = True  # a training, or a validation: the next event says
     def before_validate(self):
@@ -234,7 +253,7 @@ class TraceCallback(Callback):
         if self._pending: self._begin()
     def after_fit(self):
         if not self._nested and self._active:
-            self._active = False
+            self._active,self._plans = False,{}
             self._flush()
             self._write(dict(kind='end', fit=self._fit))
         self._nested = False
@@ -263,12 +282,11 @@ def _suspects(learn):
 
 def _tfms_of(ds): return [f for tl in getattr(ds, 'tls', []) for f in getattr(tl.tfms, 'fs', [])]
 
-def _sample(params, n=16):
-    "Where to read single weights, to show how far two trainings are apart"
-    params = sorted((p for p in params if p.is_floating_point() and p.layout==torch.strided), key=lambda p: -p.numel())[:n]
-    return [(p, np.unravel_index(2654435761*(i+1) % p.numel(), p.shape)) for i,p in enumerate(params) if p.numel()]
+def _sample(params, n=4):
+    "The largest parameters, of which single weights show how far two trainings are apart"
+    return sorted((p for p in params if p.is_floating_point() and p.layout==torch.strided), key=lambda p: -p.numel())[:n]
 
-def _pick(p, idx): return p.detach().as_strided((1,), (1,), p.storage_offset() + sum(int(i)*s for i,s in zip(idx, p.stride()))).float()
+def _pick(p, n=4): return p.detach().reshape(-1)[::max(1, p.numel()//n)][:n].float()
 
 # %% ../nbs/32_trace.ipynb #f033875e
 def _nondeterministic(model):
@@ -294,12 +312,12 @@ def _begin(self:TraceCallback):
     self._release()
     self._flush()
     self._pending,self._active,self._n_steps,self._fit,self._todo = False,True,0,_last_fit(self.path),[]
-    self._parts,self._names = list(learn.model.modules()),{p:n for n,p in learn.model.named_parameters()}
+    self._parts,self._names,self._plans = list(learn.model.modules()),{p:n for n,p in learn.model.named_parameters()},{}
     self._sampled = _sample(learn.model.parameters())
     row = dict(kind='fit', version=1, fit=self._fit, level=self.level, model=type(learn.model).__name__, epochs=learn.n_epoch, batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
-               env=environment(), suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=_hash(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
+               env=environment(), suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
     self._later(row, 'weights', fingerprint(named.values()))
     self._later(row, 'opt', fingerprint(list(chain.from_iterable(_opt_states(learn.opt).values()))))
     if self.level=='layer': self._by_name(row, 'init', {n:[t] for n,t in named.items()})
@@ -307,7 +325,7 @@ def _begin(self:TraceCallback):
 
 # %% ../nbs/32_trace.ipynb #662396ec
 def _float(v): # the bits of a 32-bit float
-    x = np.array(v & 0xffffffff, dtype=np.uint32).view(np.float32).item()
+    x, = struct.unpack('f', struct.pack('I', v & 0xffffffff))
     return float(f'{x:.9g}') if math.isfinite(x) else str(x)
 
 @patch
@@ -315,6 +333,13 @@ def _later(self:TraceCallback, row, key, t, to=lambda vs: _hex(vs[0])):
     "Put `to` of the integers in `t` at `row[key]` when the line is written"
     row[key] = None
     self._todo.append((row, key, t.reshape(-1), to))
+
+@patch
+def _read(self:TraceCallback, row, key, ts, of):
+    "The fingerprint of `ts`, planned once for the tensors `of`"
+    plan = self._plans.get(key)
+    if plan is None or len(plan[0])!=len(of) or not all(map(is_, plan[0], of)): plan = self._plans[key] = of,_plan(ts)
+    self._later(row, key, fingerprint(ts, plan[1]))
 
 @patch
 def _by_name(self:TraceCallback, row, key, named):
@@ -387,16 +412,17 @@ def after_pred(self:TraceCallback):
 def after_loss(self:TraceCallback):
     if self._row is None or not len(self.learn.yb): return
     loss = self.learn.loss.detach()
-    bits = loss.float().mean().reshape(1).view(torch.int32).long()
-    self._later(self._row, 'loss', bits if loss.numel()==1 and loss.itemsize<=4 else fingerprint([loss]))  # 32 bits hold all of it
+    single = loss.numel()==1
+    bits = (loss if single else loss.float().mean()).float().reshape(1).view(torch.int32).long()
+    self._later(self._row, 'loss', bits if single and loss.itemsize<=4 else fingerprint([loss]))  # 32 bits hold all of it
     self._later(self._row, 'value', bits, lambda vs: _float(vs[0]))
 
 # %% ../nbs/32_trace.ipynb #741afb95
 @patch
 def _gradients(self:TraceCallback):
-    ps = [p for pg in _param_groups(self.learn.opt) for p in pg if p.grad is not None]
-    self._later(self._row, 'grads', fingerprint([p.grad for p in ps]))
-    if self.level=='layer': self._by_name(self._row, 'grads', {self._names.get(p, f'parameter {i} of the optimizer'):[p.grad] for i,p in reversed(list(enumerate(ps)))})
+    grads = {p:p.grad for pg in _param_groups(self.learn.opt) for p in pg if p.grad is not None}
+    self._read(self._row, 'grads', list(grads.values()), list(grads))
+    if self.level=='layer': self._by_name(self._row, 'grads', {self._names.get(p, f'parameter {i} of the optimizer'):[g] for i,(p,g) in reversed(list(enumerate(grads.items())))})
 
 @patch
 def before_step(self:TraceCallback):
@@ -420,11 +446,12 @@ def _after_step(self:TraceCallback, row):
         row['skipped'],self._row = True,row
         self._gradients()
         self._row = None
-    self._later(row, 'weights', fingerprint(_tensors_of(self._parts)))
+    ts = _tensors_of(self._parts)
+    self._read(row, 'weights', ts, ts)
     if self.level=='layer':
         self._by_name(row, 'weights', {n:[t] for n,t in _named_tensors(self.learn.model).items()})
         self._by_name(row, 'opt', {self._names.get(p, f'parameter {i} of the optimizer'):ts for i,(p,ts) in enumerate(_opt_states(self.learn.opt).items())})
-    if self._sampled: self._later(row, 'sample', torch.cat([_pick(*o) for o in self._sampled]).view(torch.int32).long(), lambda vs: [_float(v) for v in vs])
+    if self._sampled: self._later(row, 'sample', torch.cat([_pick(o) for o in self._sampled]).view(torch.int32).long(), lambda vs: [_float(v) for v in vs])
     row['after'] = generator_states()
     self._n_steps += 1
 
