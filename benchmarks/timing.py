@@ -5,33 +5,34 @@ from fastai.callback.core import Callback
 import numpy as np
 import torch
 
-Fit = namedtuple('Fit', 'steps rest parts') # seconds of each training step but the first, of all the rest, and of each part between two events
+Fit = namedtuple('Fit', 'steps parts') # seconds of each training step but the first, and of each part of the whole fit
+
+def _sync():
+    if torch.cuda.is_available(): torch.cuda.synchronize()
 
 class Stamps(Callback):
-    "Notes when each training step ends, and each part of it"
+    "Notes when each part of a fit ends: on a CPU with each event, on a GPU with each step, for which it waits (as fastai's `Recorder` does)"
     order = 20_000
     def before_fit(self): self.at,self.parts = [],[]
     def _note(self): self.parts.append(time.perf_counter())
-    after_pred = after_loss = after_backward = after_step = after_epoch = _note
+    def _note_on_cpu(self):
+        if not torch.cuda.is_available(): self._note()
+    after_pred = after_loss = after_backward = after_step = after_epoch = _note_on_cpu
     def after_batch(self):
+        _sync()
         self._note()
         if self.training: self.at.append(self.parts[-1])
 
 def timed(learn, *args, **kwargs):
     "Fit `learn`, which has `Stamps`"
-    sync = torch.cuda.synchronize if torch.cuda.is_available() else (lambda: None)
-    sync()
+    _sync()
     start = time.perf_counter()
     learn.fit(*args, **kwargs)
-    sync()
-    end,at = time.perf_counter(),learn.stamps.at
-    return Fit([b-a for a,b in zip(at, at[1:])], end-start-(at[-1]-at[0]), np.diff([start, *learn.stamps.parts, end]))
+    _sync()
+    return Fit(list(np.diff(learn.stamps.at)), np.diff([start, *learn.stamps.parts, time.perf_counter()]))
 
 def step(rounds): return statistics.median(o for r in rounds for o in r.steps)
 
 def total(rounds):
-    """Seconds of a typical fit.
-    On a GPU: of its steps at the median of all, and of the median of the rest. On a CPU each part of a step is taken at its
-    fastest tenth over all rounds, since other work on the processor only ever adds to it (as `timeit` takes the fastest repetition)."""
-    if torch.cuda.is_available(): return step(rounds)*len(rounds[0].steps) + statistics.median(r.rest for r in rounds)
+    "Seconds of a fit, each part at its fastest tenth over all rounds, since other work on the machine only ever adds to it (as `timeit` takes the fastest repetition)"
     return np.quantile([r.parts for r in rounds], 0.1, axis=0).sum()

@@ -39,6 +39,13 @@ def learner(dls, arch, amp, cbs=None):
     learn.logger = noop
     return learn
 
+def warm(learn, n=10):
+    "Fit `n` steps: the first ones take longer"
+    loader = learn.dls.train
+    learn.dls.loaders[0] = Repeat(loader.batches, n)
+    learn.fit(1, 1e-4)
+    learn.dls.loaders[0] = loader
+
 def measure(name, dls, arch, amp, rounds, tmp):
     "The step of the untraced training, and the time of each variant in ratio to it"
     variants = dict(plain=None, again=None, epoch='epoch', step='step')
@@ -46,7 +53,7 @@ def measure(name, dls, arch, amp, rounds, tmp):
     for r in range(rounds):
         if r%2==0:  # new learners: one may be faster than the other by where its memory lies
             learns = {k:learner(dls, arch, amp, TraceCallback(Path(tmp)/f'{r}_{k}.jsonl', v) if v else None) for k,v in variants.items()}
-            for o in learns.values(): o.fit(1, 1e-4)
+            for o in learns.values(): warm(o)
         for k in random.sample(list(learns), len(learns)): of[k].append(timed(learns[k], 1, 1e-4))
     res = dict(training=name, ms=1000*step(of['plain']), rounds=rounds, steps=len(dls.train), **{k:total(of[k])/total(of['plain']) for k in ('again','epoch','step')})
     print(f"{name}: {res['ms']:.1f} ms a step; of that: untraced again {res['again']:.3f}, level epoch {res['epoch']:.3f}, level step {res['step']:.3f}", flush=True)

@@ -692,6 +692,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.trace._other_generators': ('trace.html#_other_generators', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._param_groups': ('trace.html#_param_groups', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._parts': ('trace.html#_parts', 'fastai_repro/trace.py'),
+                                    'fastai_repro.trace._parts_of': ('trace.html#_parts_of', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._pick': ('trace.html#_pick', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._place': ('trace.html#_place', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace._plain': ('trace.html#_plain', 'fastai_repro/trace.py'),

@@ -149,8 +149,9 @@ def row_fingerprints(
     t = t.reshape(len(t), -1)
     if _on_cpu(t): return _signed([xxh3_64_intdigest(o) for o in _bytes(t).numpy()])
     words = _words(t)
-    rows = max(1, 8*_piece//words.shape[1])
-    return torch.cat([_total([_sums(o) for o in w.split(_piece, 1)]) for w in words.split(rows)])
+    rows = max(1, 4*_piece//words.shape[1])
+    sums = [_total([_sums(o) for o in w.split(_piece, 1)]) for w in words.split(rows)]
+    return torch.cat(sums) if len(sums)>1 else sums[0]
 
 # %% ../nbs/32_trace.ipynb #b1c6442e
 def _hex(n): return f'{n & 0xffffffffffffffff:016x}'
@@ -261,7 +262,9 @@ class TraceCallback(Callback):
 # %% ../nbs/32_trace.ipynb #9534a528
 def _param_groups(opt): return opt.param_lists if hasattr(opt, 'param_lists') else [g['params'] for g in opt.param_groups]
 
-def _tensors_of(modules): return [t for m in modules for d in (m._parameters, m._buffers) for t in d.values() if t is not None]
+def _parts_of(model): return [d for m in model.modules() for d in (m._parameters, m._buffers)]
+
+def _tensors_of(parts): return [t for d in parts for t in d.values() if t is not None]
 
 def _named_tensors(model): return dict([*model.named_parameters(), *model.named_buffers()])
 
@@ -312,7 +315,7 @@ def _begin(self:TraceCallback):
     self._release()
     self._flush()
     self._pending,self._active,self._n_steps,self._fit,self._todo = False,True,0,_last_fit(self.path),[]
-    self._parts,self._names,self._plans = list(learn.model.modules()),{p:n for n,p in learn.model.named_parameters()},{}
+    self._parts,self._names,self._plans = _parts_of(learn.model),{p:n for n,p in learn.model.named_parameters()},{}
     self._sampled = _sample(learn.model.parameters())
     row = dict(kind='fit', version=1, fit=self._fit, level=self.level, model=type(learn.model).__name__, epochs=learn.n_epoch, batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
@@ -371,7 +374,7 @@ def _flush(self:TraceCallback):
     self._write(row)
 
 # %% ../nbs/32_trace.ipynb #12e61adb
-def _batch_entry(t): return lambda vs: f'{_hex(vs[0])} {_shape([t])}'
+def _batch_entry(t): return lambda vs: f'{xxh3_64_hexdigest(np.array(vs))} {_shape([t])}'
 
 @patch
 def _items(self:TraceCallback):
@@ -390,8 +393,8 @@ def before_batch(self:TraceCallback):
     row.update(data=data, rows={}, gen=None)
     for name,t in [*((f'x{i}',t) for i,t in enumerate(_tensors_in(learn.xb))), *((f'y{i}',t) for i,t in enumerate(_tensors_in(learn.yb)))]:
         rows = row_fingerprints(t)
-        self._later(data, name, _combine(rows), _batch_entry(t))
-        if train and len(rows)>1: self._later(row['rows'], name, rows, lambda vs: ''.join(f'{v & 0xffffffff:08x}' for v in vs))
+        self._later(data, name, rows, _batch_entry(t))
+        if train and len(rows)>1: self._later(row['rows'], name, rows, lambda vs: np.array(vs).astype('>u4').tobytes().hex())
     self._handles = [learn.model.register_forward_pre_hook(self._before_forward)]
     if self.level=='layer': self._hook_modules()
 
@@ -406,7 +409,9 @@ def _release(self:TraceCallback):
 
 @patch
 def after_pred(self:TraceCallback):
-    if self._row is not None: self._later(self._row, 'forward', fingerprint(list(_tensors_in(self.learn.pred))))
+    if self._row is None: return
+    self._flush()  # the last step's line: now, while a GPU is busy. fastai's `Recorder` has waited for it at the end of the last step
+    self._later(self._row, 'forward', fingerprint(_tensors_in(self.learn.pred)))
 
 @patch
 def after_loss(self:TraceCallback):
