@@ -615,6 +615,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.trace.TraceCallback._later': ('trace.html#tracecallback._later', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace.TraceCallback._probe': ('trace.html#tracecallback._probe', 'fastai_repro/trace.py'),
                                     'fastai_repro.trace.TraceCallback._read': ('trace.html#tracecallback._read', 'fastai_repro/trace.py'),
+                                    'fastai_repro.trace.TraceCallback._read_weights': ( 'trace.html#tracecallback._read_weights',
+                                                                                        'fastai_repro/trace.py'),
                                     'fastai_repro.trace.TraceCallback._release': ( 'trace.html#tracecallback._release',
                                                                                    'fastai_repro/trace.py'),
                                     'fastai_repro.trace.TraceCallback._settle': ( 'trace.html#tracecallback._settle',

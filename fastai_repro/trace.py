@@ -321,7 +321,7 @@ def _begin(self:TraceCallback):
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
                env=environment(), suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
-    self._later(row, 'weights', fingerprint(named.values()))
+    self._read_weights(row)
     self._later(row, 'opt', fingerprint(list(chain.from_iterable(_opt_states(learn.opt).values()))))
     if self.level=='layer': self._by_name(row, 'init', {n:[t] for n,t in named.items()})
     self._settle(row)
@@ -343,6 +343,11 @@ def _read(self:TraceCallback, row, key, ts, of):
     plan = self._plans.get(key)
     if plan is None or len(plan[0])!=len(of) or not all(map(is_, plan[0], of)): plan = self._plans[key] = of,_plan(ts)
     self._later(row, key, fingerprint(ts, plan[1]))
+
+@patch
+def _read_weights(self:TraceCallback, row):
+    ts = _tensors_of(self._parts)
+    self._read(row, 'weights', ts, ts)
 
 @patch
 def _by_name(self:TraceCallback, row, key, named):
@@ -451,8 +456,7 @@ def _after_step(self:TraceCallback, row):
         row['skipped'],self._row = True,row
         self._gradients()
         self._row = None
-    ts = _tensors_of(self._parts)
-    self._read(row, 'weights', ts, ts)
+    self._read_weights(row)
     if self.level=='layer':
         self._by_name(row, 'weights', {n:[t] for n,t in _named_tensors(self.learn.model).items()})
         self._by_name(row, 'opt', {self._names.get(p, f'parameter {i} of the optimizer'):ts for i,(p,ts) in enumerate(_opt_states(self.learn.opt).items())})
@@ -467,7 +471,7 @@ def after_epoch(self:TraceCallback):
     recorder = getattr(learn, 'recorder', None)
     row = dict(kind='epoch', fit=self._fit, epoch=learn.epoch, step=self._n_steps,
                metrics=dict(zip(recorder.metric_names[1:], [_number(o) for o in learn.final_record])) if recorder and hasattr(learn, 'final_record') else {})
-    self._later(row, 'weights', fingerprint(_tensors_of(self._parts)))
+    self._read_weights(row)
     self._settle(row)
 
 def _number(o):
