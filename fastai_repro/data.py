@@ -43,12 +43,14 @@ class _Clock:
     def next_pass(self, own): return ('epoch', self.epoch) if own and self.epoch is not None else self.look()
 
 # %% ../nbs/20_data.ipynb #71cfc295
-class _one_thread:
-    "Compute with one torch thread, as workers do: large reductions differ with the number of threads"
-    def __enter__(self):
-        self.n = torch.get_num_threads()
+def _on_one_thread(f):
+    "`f` with one torch thread, as in workers: large reductions differ with the number of threads"
+    def g(*args):
+        n = torch.get_num_threads()
         torch.set_num_threads(1)
-    def __exit__(self, *args): torch.set_num_threads(self.n)
+        try: return f(*args)
+        finally: torch.set_num_threads(n)
+    return g
 
 # %% ../nbs/20_data.ipynb #e476a89b
 def _reseed_numpy(o, s): o.bit_generator.state = type(o.bit_generator)(s).state
@@ -170,15 +172,14 @@ class _KeyedDL(_Keyed):
 
     def batches_from(self, first):
         "The batches of a new pass from number `first` on, without making those before it"
-        guard = isolated if self._clock.epoch is None else nullcontext  # around a fit, `ReproCallback` does it once
+        guard = noop if self._clock.epoch is not None else isolated()  # around a fit, `ReproCallback` does it once
         path = self._clock.next_pass(self._own)
         seed = stream_seeds(self._clock.seed, 'batch', self._loader, *path)
         batch_reseeders = None if _is_quiet(getattr(self, 'after_batch', None)) else find_reseeders(self.after_batch)
         draws = self._by_batch or batch_reseeders is not None
-        with guard(): batches = self._start(path, first)
+        batches,next_batch = guard(self._start)(path, first),guard(self._next_batch)
         for k in itertools.count(first):
-            try:
-                with guard(): b = self._next_batch(batches, seed(k) if draws else None, batch_reseeders)
+            try: b = next_batch(batches, seed(k) if draws else None, batch_reseeders)
             except StopIteration: break
             self._taken = k+1
             if b is not None: yield b
@@ -194,9 +195,8 @@ class _KeyedDL(_Keyed):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
         bs,n = self.bs or 1,self._n_seeded()
         reseeders = find_reseeders(_transforms_of(self.dataset), self.after_item, self.before_batch) if n else []
-        for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
-            with _one_thread() if n else nullcontext(): b = self._create_batch(idxs, (self._first + j*self.num_workers + self.offs)*bs, seed, reseeders, n)
-            yield b
+        create = _on_one_thread(self._create_batch) if n else self._create_batch
+        for j,idxs in enumerate(chunked(samps, bs, self.drop_last)): yield create(idxs, (self._first + j*self.num_workers + self.offs)*bs, seed, reseeders, n)
 
     def _n_seeded(self):
         "How many items of a batch get a seed: all, or the first where fastai makes them together, or none if nothing draws there either"
@@ -205,10 +205,10 @@ class _KeyedDL(_Keyed):
         return 0 if made=='fastai.tabular.core'==self._plain.create_batch.__module__ and _is_quiet(self.before_batch) else 1
 
     def _create_batch(self, idxs, start, seed, reseeders, n_seeded):
-        items = []
-        for place,idx in enumerate(idxs, start):
-            if place<start+n_seeded: _seed_item(seed(place), reseeders)
-            items.append(self.do_item(idx))
+        def item(place, idx):
+            _seed_item(seed(place), reseeders)
+            return self.do_item(idx)
+        items = [*map(item, itertools.count(start), idxs[:n_seeded]), *map(self.do_item, idxs[n_seeded:])]
         items = [o for o in items if o is not None]
         if items: return self.do_batch(items[0] if self.prebatched else items)
 
@@ -262,8 +262,8 @@ class _KeyedItems(Dataset, GetAttr):
         _seed_item(seed, self.reseeders)
         return self.dataset[idx]
     def __getitem__(self, seed_idx): return self.__getitems__([seed_idx])[0]
-    def __getitems__(self, seeds_idxs):
-        with _one_thread(): return [self._item(*o) for o in seeds_idxs]
+    @_on_one_thread
+    def __getitems__(self, seeds_idxs): return [self._item(*o) for o in seeds_idxs]
 
 class _KeyedOrder:
     "The order of a sampler or batch sampler, settled when a pass begins; indices go with the seeds of their places"
@@ -275,8 +275,7 @@ class _KeyedOrder:
         self.order = [[keyed(i) for i in o] if self.batched else keyed(o) for o in self.sampler][first:]
     def __iter__(self): return iter(self.order)
 
-def _collate(f, items):
-    with _one_thread(): return f(items)
+def _collate(f, items): return _on_one_thread(f)(items)
 
 class _KeyedTorch(TorchLoader):
     "A map-style `DataLoader` of torch, made anew from `dl`"
