@@ -13,7 +13,7 @@ from fastai.vision.all import Learner,accuracy,xresnet18
 from fastcore.script import call_parse
 from pathlib import Path
 
-cheap = 'tabular','weighted tabular','collab dot product','collab neural net' # their epochs are short: six for each learner
+short = 'tabular','weighted tabular','collab dot product','collab neural net','language model' # tens of short steps: six epochs for each learner
 
 @call_parse
 def main(
@@ -30,7 +30,7 @@ def main(
     lines = ['| application | steps | ours / plain | plain / plain | microseconds a step, ours - plain | plain - plain |\n|---|---|---|---|---|---|']
     for app in only.split(',') if only else apps:
         rounds = {'plain':[], 'again':[], 'ours':[]}
-        repeats = 6 if app in cheap else 1
+        repeats = 6 if app in short else 1
         for _ in range(pairs):  # new learners each time: one may be faster than the other by where its memory lies
             learns = {'plain':make(plain, app, where[app]), 'again':make(plain, app, where[app]), 'ours':make(ours, app, where[app], restore=False)}
             for o in learns.values():
