@@ -31,8 +31,9 @@ def main(
     for app in only.split(',') if only else apps:
         rounds = {'plain':[], 'again':[], 'ours':[]}
         repeats = 6 if app in short else 1
-        for _ in range(pairs):  # new learners each time: one may be faster than the other by where its memory lies
+        for seed in range(pairs):  # new learners each time: one may be faster than the other by where its memory lies
             learns = {'plain':make(plain, app, where[app]), 'again':make(plain, app, where[app]), 'ours':make(ours, app, where[app], restore=False)}
+            learns['ours'].repro.seed = seed  # plain fastai shuffles anew each time, and some orders of texts take longer than others
             for o in learns.values():
                 o.add_cb(Stamps())
                 o.fit(1)
