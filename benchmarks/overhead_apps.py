@@ -2,7 +2,7 @@
 
     python benchmarks/overhead_apps.py [--pairs 20] [--device cuda] [--only NAMES] [--out F.md]
 
-Rounds are interleaved in one process, each with new learners; `timing.py` says what a typical epoch is. Tables have ten times the rows that
+Rounds are interleaved in one process, each with new learners; `timing.py` says how a fit is timed. Tables have ten times the rows that
 `invariance.py` gives them, so that an epoch has tens of steps; torch's loaders feed a network of the usual size.
 """
 import random
