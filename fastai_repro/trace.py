@@ -29,6 +29,7 @@ import fastai,fastcore
 from .seed import _device_generators,deterministic,get_states,set_states
 from .data import find_reseeders
 from .layers import find_nondeterministic
+from .callback import _QuickCallback
 
 # %% ../nbs/32_trace.ipynb #213491d9
 _piece = 2**23 # words: what keeps a GPU busy
@@ -225,7 +226,7 @@ def environment():
 _levels = 'epoch','step','layer'
 _encode = json.JSONEncoder(separators=(',',':')).encode
 
-class TraceCallback(Callback):
+class TraceCallback(_QuickCallback):
     "Writes the bits of each training to a file, a line of JSON a step"
     order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names','_plans')
     _pending,_active,_nested,_row,_coming,_todo,_handles,_parts,_sampled,_names,_plans,_probing = False,False,False,None,None,(),(),(),(),{},{},False
@@ -241,11 +242,6 @@ class TraceCallback(Callback):
 
     def _write(self, line):
         with open(self.path, 'ab') as f: f.write(_encode(line).encode() + b'\n')
-
-    def __call__(self, event_name):
-        "As in fastai, but nothing is looked up in learner and model, events that aren't there and `training`: 7 microseconds each"
-        if hasattr(type(self), event_name) and self.run: getattr(self, event_name)()
-        if event_name=='after_fit': self.run = True
 
     def before_fit(self): self._pending = True  # a training, or a validation: the next event says
     def before_validate(self):
