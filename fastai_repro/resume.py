@@ -374,6 +374,7 @@ def _one_fit(self:ResumeCallback, f, run):
 @patch
 def _skip(self:ResumeCallback, repro, n):
     ckpt = self._ckpt
+    for o in (self.learn.model, *_losses(self.learn)): o.to(self.learn.dls.device)  # as the fit would have done
     if n==ckpt['fit'] or n+1==ckpt['fit'] and ckpt['at']==_start: _put_state(self.learn, ckpt['state'])
     repro._next = ckpt['base']
     if ckpt['is_over'] and not self._said:
