@@ -433,7 +433,7 @@ def _loaders(dls):
                  tfms=each(_tfms), stats=each(_stats), num_workers=attr('num_workers'), pin_memory=attr('pin_memory'))
 
 # %% ../nbs/25_manifest.ipynb #e57b07b5
-_always = {'TrainEvalCallback','Recorder','CastToTensor','ParamScheduler','SkipToEpoch'}
+_always = {'TrainEvalCallback','Recorder','CastToTensor','ParamScheduler','SkipToEpoch','_WriteManifest'}
 _watchers = '''ProgressCallback ShowGraphCallback CSVLogger ActivationStats WandbCallback TensorBoardCallback NeptuneCallback CometCallback FetchPredsCallback
 CollectDataCallback TraceCallback ResumeCallback'''.split()
 

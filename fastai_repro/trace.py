@@ -7,7 +7,7 @@ __all__ = ['fingerprint', 'row_fingerprints', 'generator_states', 'draws_of', 'e
            'Divergence', 'compare_traces']
 
 # %% ../nbs/32_trace.ipynb #21109637
-import ctypes,json,math,os,platform,random,struct
+import ctypes,json,math,os,platform,random,struct,warnings
 from collections import defaultdict
 from dataclasses import dataclass,field
 from functools import lru_cache,partial
@@ -29,7 +29,7 @@ import fastai,fastcore
 from .seed import _device_generators,deterministic,get_states,set_states
 from .data import find_reseeders
 from .layers import find_nondeterministic
-from .callback import _QuickCallback
+from .callback import ReproCallback,_QuickCallback
 
 # %% ../nbs/32_trace.ipynb #213491d9
 _piece = 2**23 # words: what keeps a GPU busy
@@ -196,7 +196,7 @@ def draws_of(
     "Where `o` gets random numbers from"
     fs = [f for f in _functions(o) if f.__module__.split('.')[0] not in _known]
     names = set().union(*(_names_in(f.__code__) for f in fs))
-    found = {_outside[n] for n in names if n in _outside} | ({'a generator of its own'} if _holds_generator(o) else set())
+    found = {_outside[n] for n in names if n in _outside} | ({'a generator of its own'} if _holds_generator(o) or find_reseeders(*fs) else set())
     return sorted(found) if found else ['global'] if names & set(_drawing) else []
 
 def _holds_generator(o):
@@ -238,6 +238,7 @@ class TraceCallback(_QuickCallback):
     ):
         if level not in _levels: raise ValueError(f"`level` must be 'epoch', 'step' or 'layer', but it is {level!r}")
         self.path,self.level,self.probe = Path(path),level,probe
+        if self.path.is_dir(): raise ValueError(f"`path` is {str(path)!r}, which is a folder: pass the name of a file in it")
         if not self.path.parent.is_dir(): raise ValueError(f"`path` is {str(path)!r}, but there is no folder {str(self.path.parent)!r}: make it first")
 
     def _write(self, line):
@@ -316,7 +317,7 @@ def _begin(self:TraceCallback):
     row = dict(kind='fit', version=1, fit=self._fit, level=self.level, model=type(learn.model).__name__, epochs=learn.n_epoch, batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
-               env=environment(), suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
+               env=environment(), repro=any(isinstance(o, ReproCallback) for o in learn.cbs), suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
     self._read_weights(row)
     self._later(row, 'opt', fingerprint(list(chain.from_iterable(_opt_states(learn.opt).values()))))
     if self.level=='layer': self._by_name(row, 'init', {n:[t] for n,t in named.items()})
@@ -661,7 +662,7 @@ def _backward_name(a, b):
         last = n
     return _first(*grads)
 
-def _parts(a, b, known):
+def _parts(a, b, known, repro):
     "What differs between two lines of the same step, in order: what, name, both values"
     if a['kind']=='epoch':
         if a['weights']!=b['weights']: yield 'optimizer','weights at the end of the epoch',a['weights'],b['weights']
@@ -676,7 +677,7 @@ def _parts(a, b, known):
     if d := _hypers(a, b): yield 'optimizer',*d
     if a.get('skipped')!=b.get('skipped'): yield 'optimizer','a step that was left out',a.get('skipped', False),b.get('skipped', False)
     if a.get('weights')!=b.get('weights'): yield 'optimizer',*(_layer(a, b, 'weights') or ('the weights', a.get('weights'), b.get('weights')))
-    if d := _other_generators(a, b, 'after', known): yield 'generators',*d
+    if not repro and (d := _other_generators(a, b, 'after', known)): yield 'generators',*d
 
 # %% ../nbs/32_trace.ipynb #179c8ee2
 _decides = {'torch':'other kernels', 'device':'another device', 'gpu':'another GPU model', 'cpu':'another instruction set', 'threads':'sums in another order', 'cudnn':'other kernels',
@@ -689,12 +690,20 @@ def _environment(a, b, what):
     if a['device'].startswith('cuda') and b['device'].startswith('cuda') and what!='init': names = [n for n in names if n not in ('threads','cpu')]
     return [(n,ea.get(n),eb.get(n)) for n in names if ea.get(n)!=eb.get(n)]
 
-_needs_seed = 'set the seed before loaders and model are made (`set_seed(42)`), and give the learner a `ReproCallback(42)`'
-_own_source = 'draw from `random`, `numpy.random` or `torch` instead, and give the learner a `ReproCallback(42)`'
+_and_callback = ', and give the learner a `ReproCallback(42)`'
+_needs_seed = f'set the seed before loaders and model are made (`set_seed(42)`){_and_callback}'
+_own_source = f'draw from `random`, `numpy.random` or `torch` instead{_and_callback}'
+
+def _has_repro(fa, fb): return all(o.get('repro') for o in (fa, fb))
 
 def _names_of(suspects, only=None): return '; '.join(f"{n} ({', '.join('functions that draw' if o=='global' else o for o in d)})" for n,d in suspects.items() if only is None or any(o in only for o in d))
 
 def _from_outside(suspects): return {n:d for n,d in suspects.items() if d!=['global']}
+
+def _known_to_draw(fa, fb, *parts):
+    suspects = {n:d for p in parts for f in (fa, fb) for n,d in f['suspects'].get(p, {}).items()}
+    who = _names_of(suspects if 'optimizer' in parts else _from_outside(suspects))
+    return f'. Known to draw: {who}' if who else ''
 
 def _few_items(ta, tb, run):
     "The items that differ in every epoch, if few do and always the same"
@@ -716,11 +725,11 @@ def _why_data(d, fa, fb, traces):
     if fa['num_workers']!=fb['num_workers']:
         return (f"the loaders have {fa['num_workers']} and {fb['num_workers']} workers, and with plain fastai what an item draws depends on the worker that makes it", _key_loaders)
     if d.name=='the order of the items': return 'the loaders draw their order from a generator that was not seeded, or were used before', _needs_seed
-    if suspects: return f'a transform draws from where no seed reaches: {_names_of(suspects)}', _own_source + ', which also reseeds generators that transforms hold'
+    if suspects: return f'a transform draws from where no seed reaches: {_names_of(suspects)}', _own_source + ', which also reseeds generators that transforms hold'*(not _has_repro(fa, fb))
     if few: return f"the data changed: only the items {few} of the loader's dataset differ, and they do every time", 'compare the files of these items; the manifest of a run (`content=True`) notes the digest of every file'
-    if d.name.startswith('y') and 'random' in (fa['env']['hash_seed'], fb['env']['hash_seed']):
+    if d.name.startswith('y') and d.step==0 and 'random' in (fa['env']['hash_seed'], fb['env']['hash_seed']):
         return 'targets differ: other labels, or a vocabulary in the order of a `set`, which changes with the hash seed', 'sort the vocabulary, and start Python with PYTHONHASHSEED=42'
-    return 'a transform draws numbers that were not seeded, or the data changed', _needs_seed
+    return 'a transform or a callback draws numbers that were not seeded, or the data changed' + _known_to_draw(fa, fb, 'callbacks'), _own_source if _has_repro(fa, fb) else _needs_seed
 
 def _why_generators(d, fa, fb):
     if fa['gen'].get(d.name)!=fb['gen'].get(d.name): return f'the generator {d.name!r} was not seeded before the training began', _needs_seed
@@ -732,7 +741,9 @@ def _why_generators(d, fa, fb):
 def _why_init(d, fa, fb):
     if d.name in ('model','layout'): return 'the two traces are of different models', 'compare trainings of the same model'
     if d.name=='optimizer state': return 'the optimizers start from different states', 'use a new learner, or load the same checkpoint'
-    if all(v==fb['gen'].get(k) for k,v in fa['gen'].items()): return 'the weights were made before the seed was set', 'make the model after `set_seed(42)`, or in `with seeded(42, "init"):`'
+    if all(v==fb['gen'].get(k) for k,v in fa['gen'].items()):
+        if fa['fit']: return f"all was the same to the end of training {fa['fit']-1}: after it the weights were changed, or made anew, with numbers that no seed reaches", 'look at what writes to the weights between the two trainings, and make new models in `with seeded(42, "init"):`'
+        return 'the weights were made before the seed was set', 'make the model after `set_seed(42)`, or in `with seeded(42, "init"):`'
     return 'no seed was set before the model was made', 'make the model after `set_seed(42)`, or in `with seeded(42, "init"):`'
 
 # %% ../nbs/32_trace.ipynb #bcad8426
@@ -746,7 +757,7 @@ def _why_computed(d, fa, fb, a, b):
     twice = [o['twice'] for o in (a,b) if o.get('twice')]
     name = _module_of(d.name.split('#')[0] if d.what=='forward' else d.name, twice[0]) if twice else d.name
     seen = [t[name] for t in twice if name in t and d.what in t[name]]
-    cuda,nondet = fa['device'].startswith('cuda'),fa.get('nondeterministic') or {}
+    cuda,nondet,who = fa['device'].startswith('cuda'),fa.get('nondeterministic') or {},_known_to_draw(fa, fb, 'callbacks')
     near = {n:o for n,o in suspects.items() if n==name or name.startswith(n+'.') or n.startswith(name+'.')} or suspects
     if near: return f'a layer draws from where no seed reaches: {_names_of(near)}', _own_source
     if any(not o[d.what] for o in seen):
@@ -755,10 +766,10 @@ def _why_computed(d, fa, fb, a, b):
         return f'{name} gives other bits when it is called again with the same input and generators: it draws from a source that no seed reaches', _own_source
     if fa['env']['cudnn_benchmark'] and cuda: return '`cudnn.benchmark` is on: cuDNN races its kernels, and another one may win', _strict
     if nondet and d.what=='backward': return 'layers without a deterministic kernel: ' + '; '.join(f'{n} ({o})' for n,o in nondet.items()), _strict
-    if seen: return f'{name} repeats when it is called again on the spot: something else changed its weights or drew', 'look for callbacks and hooks that write to the model; make a trace at level `layer` of more runs'
+    if seen: return f'{name} repeats when it is called again on the spot: something else drew, or changed its weights or gradients{who}', 'look for callbacks and hooks that write to weights or gradients'
     if cuda and not fa['env']['cudnn_deterministic']: return 'a kernel that is not deterministic: `cudnn.deterministic` is off', _strict
     if cuda and not fa['env']['deterministic']: return 'a kernel that is not deterministic', _strict
-    return 'something draws that no generator here shows, or writes to the weights between two steps', 'make a trace at level `layer`, which names the module'
+    return f'something draws that no generator here shows, or writes to the weights between two steps{who}', 'make a trace at level `layer`, which names the module'
 
 _strict = 'give the learner a `ReproCallback(42)`, which sets `cudnn.deterministic`; if that is not enough, `ReproCallback(42, strict=True)`'
 
@@ -766,15 +777,14 @@ def _why_optimizer(d, fa, fb):
     if ' of parameter group ' in d.name: return f'a hyper-parameter was set to another value: {d.name}', 'look for what sets it: a schedule, a callback, an argument of the fit'
     if d.name.startswith('a step'): return 'an overflow in mixed precision, or accumulation over another number of items', 'look at the loss scale and at `n_acc`'
     if d.name.endswith('end of the epoch'): return 'traces at level `epoch` show only that something in this epoch differs', 'make traces at level `step`'
-    who = _names_of({**fa['suspects'].get('optimizer', {}), **fa['suspects'].get('callbacks', {})})
-    return 'gradients and hyper-parameters are the same: the optimizer draws, its state differs, or a callback changes weights after the step' + (f'. Known to draw: {who}' if who else ''), _own_source
+    return 'gradients and hyper-parameters are the same: the optimizer draws, its state differs, or a callback changes weights after the step' + _known_to_draw(fa, fb, 'optimizer', 'callbacks'), _own_source
 
 def _why(d, fa, fb, a, b, traces):
     if d.what=='data': return _why_data(d, fa, fb, traces)
     if d.what=='generators': return _why_generators(d, fa, fb)
     if d.what=='init': return _why_init(d, fa, fb)
     if d.what in ('forward','backward'): return _why_computed(d, fa, fb, a, b)
-    if d.what=='loss': return 'the loss function, or a callback in `after_pred` or `after_loss`, draws', _own_source
+    if d.what=='loss': return 'the loss function, or a callback in `after_pred` or `after_loss`, draws' + _known_to_draw(fa, fb, 'callbacks'), _own_source
     return _why_optimizer(d, fa, fb)
 
 # %% ../nbs/32_trace.ipynb #65ad02d3
@@ -788,8 +798,8 @@ def _other_course(a, b, fit):
     kinds = {o['kind'] for o in (a,b) if o}
     if a is None or b is None:
         left = a or b
-        why = 'one training was interrupted, or is still running' if left['kind']!='fit' else 'one program trains more often'
-        return 'environment','the length',why,'let both run to their end'
+        if left['kind']=='fit': return 'environment','the length','one program trains more often, or its file was continued by another','compare whole programs, and give each a file of its own'
+        return 'environment','the length','one training was interrupted, or is still running','let both run to their end'
     if kinds=={'step'} or kinds=={'step','epoch'}: return 'data','the number of batches','the loaders give another number of batches','compare `len(dls.train)`, batch size and items'
     return 'environment','the course of the training','a callback or an argument ends one training earlier','look for early stopping, time limits and the arguments of the fit'
 
@@ -815,10 +825,11 @@ def _divergence(found, fa, fb, a, b, equal, known, traces):
     if what=='environment': d.cause,d.remedy = f'the trainings have other settings: {name} {va} and {vb}','compare trainings with the same arguments'
     elif env:
         d.what,d.name,d.a,d.b = 'environment',env[0][0],env[0][1],env[0][2]
-        d.cause = 'the environment differs: ' + ', '.join(f'{n} {x} and {y}' + (f' ({_decides[n]})' if n in _decides else '') for n,x,y in env) + f'. {_words_for[what]} differ first: {name}'
-        d.remedy = 'compare runs with the same versions, device, threads and switches; the manifests of the two runs name all that differs'
+        d.cause = 'the environment differs: ' + ', '.join(f'{n} {x} and {y}' + (f' ({_decides[n]})' if n in _decides else '') for n,x,y in env) + f'. First to differ: {name}'
+        d.remedy = f"compare runs with the same {' and '.join(o[0] for o in env)}; the manifests of the two runs name all that differs"
     elif what=='data' and a['kind']=='fit': d.cause,d.remedy = f'the loaders differ: {name} {va} and {vb}','compare trainings on the same data and batch size'
     else: d.cause,d.remedy = _why(d, fa, fb, a, b, traces)
+    if _has_repro(fa, fb): d.remedy = d.remedy.replace(_and_callback, '')
     return d
 
 def compare_traces(
@@ -827,8 +838,9 @@ def compare_traces(
 )->Divergence|None: # None if every step was the same
     "The first place where two trainings part"
     ta,tb = _Trace(a, 'a'),_Trace(b, 'b')
-    d = _compare(ta, tb)
-    if d: d.remarks = ta.remarks + tb.remarks
+    d,remarks = _compare(ta, tb),ta.remarks + tb.remarks
+    if d: d.remarks = remarks
+    elif remarks: warnings.warn('; '.join(remarks))
     return d
 
 def _compare(ta, tb):
@@ -846,7 +858,7 @@ def _compare(ta, tb):
             fa,fb,known = la,lb,[k for k,v in la['gen'].items() if v!=lb['gen'].get(k)]
             if found := _compare_fit(la, lb): return _divergence(found, fa, fb, la, lb, [], known, (ta,tb))
             continue
-        found = list(_parts(la, lb, known)) if la['kind']!='end' else []
+        found = list(_parts(la, lb, known, _has_repro(fa, fb))) if la['kind']!='end' else []
         if found:
             differ = {o[0] for o in found}
             equal = [o for o in ('data','generators','forward','loss','backward','optimizer') if o not in differ] if la['kind']=='step' else []

@@ -10,6 +10,7 @@ import inspect,io,itertools,json,os,pickle,runpy,subprocess,sys,tempfile,time
 from dataclasses import dataclass,field
 from functools import partial,wraps
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from types import ModuleType
 import torch
@@ -114,7 +115,9 @@ def _run_functions(spec):
     sys.path[:] = spec.path
     make_learner,train = pickle.loads(spec.functions)
     params = inspect.signature(make_learner).parameters
-    train(make_learner(**{k:v for k,v in spec.vary.items() if k in params}))
+    learn = make_learner(**{k:v for k,v in spec.vary.items() if k in params})
+    if learn is None: raise ValueError('`make_learner` gave None: return the learner at its end')
+    train(learn)
 
 def _run_notebook(spec):
     try: from execnb.shell import CaptureShell
@@ -220,17 +223,12 @@ class Verdict:
     __repr__ = __str__
     def _repr_html_(self): return f'<p>{str(self).splitlines()[0]}</p>' + (self.divergence._repr_html_() if self.divergence else '')
 
-def _combinations(vary):
-    for k,v in vary.items():
-        if not isinstance(v, (list,tuple)) or not len(v): raise ValueError(f"`vary` must give a list of values for {k!r}, but it is {v!r}: pass for example `dict(num_workers=[0, 2])`")
-    return [dict(zip(vary, o)) for o in itertools.product(*vary.values())]
-
 def _name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
 def _verify(spec, runs, vary, progress=True):
     "Run `spec` again and again, and compare"
     if not isinstance(runs, int) or runs<2: raise ValueError(f"`runs` must be 2 or more, but it is {runs!r}: one run shows nothing")
-    combos = _combinations(vary or {})
+    combos = [dict(zip(vary or {}, o)) for o in itertools.product(*(vary or {}).values())]
     settings = [combos[i%len(combos)] for i in range(max(runs, len(combos)))]
     with tempfile.TemporaryDirectory() as tmp:
         def run(name, i, **kwargs):
@@ -281,7 +279,7 @@ def _dumps(o):
 def verify(
     make_learner, # Function that makes a learner; it gets what of `vary` it has parameters for
     train=None, # Function that trains it; default: `learn.fit(1)`
-    runs:int=2, # How many runs, each in a process of its own
+    runs:int=2, # How many runs, each in a process of its own; at least one for each combination of `vary`
     vary:dict=None, # What to vary from run to run: lists of values for `num_workers`, `threads`, `hash_seed`, ... or for parameters of `make_learner`
     level:str='step', # Level of the first traces
     fix:bool=False, # Give every learner `ReproCallback` and keyed loaders?
@@ -290,16 +288,28 @@ def verify(
 )->Verdict: # True if every step was the same; otherwise it says what differs first
     "Train in new processes and compare every step"
     if level not in _levels: raise ValueError(f"`level` must be 'epoch', 'step' or 'layer', but it is {level!r}")
-    _check_vary(vary or {}, inspect.signature(make_learner).parameters)
+    if isinstance(make_learner, Learner) or not callable(make_learner): raise ValueError(f"`make_learner` must be a function that makes a learner, but it is a {type(make_learner).__name__}: each process makes one of its own")
+    _check_vary({} if vary is None else vary, inspect.signature(make_learner).parameters)
     spec = _Spec(functions=_dumps((make_learner, train or _fit)), level=level, fix=fix, strict=strict, seed=42 if fix else None, path=list(sys.path))
     return _verify(spec, runs, vary, progress)
 
 def _fit(learn): learn.fit(1)
 
-def _check_vary(vary, params=()):
-    for k in vary:
-        if k not in _settings and k not in params:
-            raise ValueError(f"`vary` has {k!r}, which is neither a setting ({', '.join(_settings)}) nor a parameter of `make_learner`: remove it")
+def _check_vary(vary, params=None):
+    if not isinstance(vary, dict): raise ValueError(f"`vary` must be a dict, but it is {vary!r}: pass for example `dict(num_workers=[0, 2])`")
+    for k,v in vary.items():
+        if k not in (*_settings, *(params or ())):
+            raise ValueError(f"`vary` has {k!r}, which is no setting ({', '.join(_settings)})" + (' and no parameter of `make_learner`' if params is not None else '') + ': remove it')
+        if not isinstance(v, (list,tuple)) or len(v)<2: raise ValueError(f"`vary` must give two values or more for {k!r}, but it is {v!r}: one alone varies nothing. Pass for example `dict(num_workers=[0, 2])`")
+        if k in _settings:
+            for o in v: _check_setting(k, o)
+
+def _check_setting(k, v):
+    if k in ('pin_memory','persistent_workers'): ok,wanted = isinstance(v, bool),'True or False'
+    else:
+        least = int(k in ('threads','prefetch_factor'))
+        ok,wanted = isinstance(v, Integral) and not isinstance(v, bool) and v>=least,f'whole numbers from {least} on'
+    if not ok: raise ValueError(f"`vary` has {v!r} for {k!r}: pass {wanted}")
 
 # %% ../nbs/36_verify.ipynb #50e609bf
 def assert_reproducible(
@@ -315,8 +325,8 @@ def assert_reproducible(
 def assert_worker_invariant(
     make_learner, # Function that makes a learner
     train=None, # Function that trains it; default: `learn.fit(1)`
-    workers:tuple=(0,2), # Numbers of workers
+    num_workers:tuple=(0,2), # Numbers of workers
     **kwargs # For `verify`
 ):
     "Raises `AssertionError`, with the report, if a training depends on the number of workers"
-    assert_reproducible(make_learner, train, vary=dict(num_workers=list(workers)), **kwargs)
+    assert_reproducible(make_learner, train, vary=dict(num_workers=list(num_workers)), **kwargs)
