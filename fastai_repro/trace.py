@@ -729,7 +729,8 @@ def _why_data(d, fa, fb, traces):
     if few: return f"the data changed: only the items {few} of the loader's dataset differ, and they do every time", 'compare the files of these items; the manifest of a run (`content=True`) notes the digest of every file'
     if d.name.startswith('y') and d.step==0 and 'random' in (fa['env']['hash_seed'], fb['env']['hash_seed']):
         return 'targets differ: other labels, or a vocabulary in the order of a `set`, which changes with the hash seed', 'sort the vocabulary, and start Python with PYTHONHASHSEED=42'
-    return 'a transform or a callback draws numbers that were not seeded, or the data changed' + _known_to_draw(fa, fb, 'callbacks'), _own_source if _has_repro(fa, fb) else _needs_seed
+    who = _known_to_draw(fa, fb, 'callbacks')
+    return f'a transform or a callback draws numbers that were not seeded, or the data changed{who}', _own_source if who or _has_repro(fa, fb) else _needs_seed
 
 def _why_generators(d, fa, fb):
     if fa['gen'].get(d.name)!=fb['gen'].get(d.name): return f'the generator {d.name!r} was not seeded before the training began', _needs_seed
