@@ -98,7 +98,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'fastai_repro.cli.look_at_environment': ('cli.html#look_at_environment', 'fastai_repro/cli.py'),
                                   'fastai_repro.cli.look_at_items': ('cli.html#look_at_items', 'fastai_repro/cli.py'),
                                   'fastai_repro.cli.look_at_learner': ('cli.html#look_at_learner', 'fastai_repro/cli.py'),
-                                  'fastai_repro.cli.look_at_seeding': ('cli.html#look_at_seeding', 'fastai_repro/cli.py'),
                                   'fastai_repro.cli.run': ('cli.html#run', 'fastai_repro/cli.py'),
                                   'fastai_repro.cli.verify': ('cli.html#verify', 'fastai_repro/cli.py')},
             'fastai_repro.data': { 'fastai_repro.data.ReproDataBlock': ('data.html#reprodatablock', 'fastai_repro/data.py'),

@@ -29,7 +29,7 @@ import fastai,fastcore
 from .seed import _device_generators,deterministic,get_states,set_states
 from .data import find_reseeders
 from .layers import find_nondeterministic
-from .callback import ReproCallback,_QuickCallback
+from .callback import _QuickCallback,_repro
 
 # %% ../nbs/32_trace.ipynb #213491d9
 _piece = 2**23 # words: what keeps a GPU busy
@@ -317,7 +317,7 @@ def _begin(self:TraceCallback):
     row = dict(kind='fit', version=1, fit=self._fit, level=self.level, model=type(learn.model).__name__, epochs=learn.n_epoch, batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
-               env=environment(), repro=any(isinstance(o, ReproCallback) for o in learn.cbs), suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
+               env=environment(), repro=_repro(learn) is not None, suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
     self._read_weights(row)
     self._later(row, 'opt', fingerprint(list(chain.from_iterable(_opt_states(learn.opt).values()))))
     if self.level=='layer': self._by_name(row, 'init', {n:[t] for n,t in named.items()})
@@ -725,7 +725,7 @@ def _why_data(d, fa, fb, traces):
     if fa['num_workers']!=fb['num_workers']:
         return (f"the loaders have {fa['num_workers']} and {fb['num_workers']} workers, and with plain fastai what an item draws depends on the worker that makes it", _key_loaders)
     if d.name=='the order of the items': return 'the loaders draw their order from a generator that was not seeded, or were used before', _needs_seed
-    if suspects: return f'a transform draws from where no seed reaches: {_names_of(suspects)}', _own_source + ', which also reseeds generators that transforms hold'*(not _has_repro(fa, fb))
+    if suspects: return f'a transform draws from where no seed reaches: {_names_of(suspects)}', _own_source + ', which also reseeds generators that transforms hold'
     if few: return f"the data changed: only the items {few} of the loader's dataset differ, and they do every time", 'compare the files of these items; the manifest of a run (`content=True`) notes the digest of every file'
     if d.name.startswith('y') and d.step==0 and 'random' in (fa['env']['hash_seed'], fb['env']['hash_seed']):
         return 'targets differ: other labels, or a vocabulary in the order of a `set`, which changes with the hash seed', 'sort the vocabulary, and start Python with PYTHONHASHSEED=42'
@@ -830,7 +830,7 @@ def _divergence(found, fa, fb, a, b, equal, known, traces):
         d.remedy = f"compare runs with the same {' and '.join(o[0] for o in env)}; the manifests of the two runs name all that differs"
     elif what=='data' and a['kind']=='fit': d.cause,d.remedy = f'the loaders differ: {name} {va} and {vb}','compare trainings on the same data and batch size'
     else: d.cause,d.remedy = _why(d, fa, fb, a, b, traces)
-    if _has_repro(fa, fb): d.remedy = d.remedy.replace(_and_callback, '')
+    if _has_repro(fa, fb): d.remedy = d.remedy.partition(_and_callback)[0]
     return d
 
 def compare_traces(

@@ -228,7 +228,7 @@ def _name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v i
 def _verify(spec, runs, vary, progress=True):
     "Run `spec` again and again, and compare"
     if not isinstance(runs, int) or runs<2: raise ValueError(f"`runs` must be 2 or more, but it is {runs!r}: one run shows nothing")
-    combos = [dict(zip(vary or {}, o)) for o in itertools.product(*(vary or {}).values())]
+    combos = [dict(zip(vary, o)) for o in itertools.product(*vary.values())]
     settings = [combos[i%len(combos)] for i in range(max(runs, len(combos)))]
     with tempfile.TemporaryDirectory() as tmp:
         def run(name, i, **kwargs):
@@ -289,7 +289,8 @@ def verify(
     "Train in new processes and compare every step"
     if level not in _levels: raise ValueError(f"`level` must be 'epoch', 'step' or 'layer', but it is {level!r}")
     if isinstance(make_learner, Learner) or not callable(make_learner): raise ValueError(f"`make_learner` must be a function that makes a learner, but it is a {type(make_learner).__name__}: each process makes one of its own")
-    _check_vary({} if vary is None else vary, inspect.signature(make_learner).parameters)
+    vary = {} if vary is None else vary
+    _check_vary(vary, inspect.signature(make_learner).parameters)
     spec = _Spec(functions=_dumps((make_learner, train or _fit)), level=level, fix=fix, strict=strict, seed=42 if fix else None, path=list(sys.path))
     return _verify(spec, runs, vary, progress)
 
