@@ -10,7 +10,8 @@ import json,sys,time
 from pathlib import Path
 import numpy as np
 from fastcore.script import call_parse
-from fastai_repro.comparison import Comparison,all_equal,judge,log_evidence,multiplier,running
+from fastai_repro.comparison import Comparison
+from fastai_repro.intervals import all_equal,judge,multiplier,running
 
 seeds,most = (3,5,10,12,20),30
 
