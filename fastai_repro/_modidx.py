@@ -632,6 +632,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'fastai_repro.paired._const': ('paired.html#_const', 'fastai_repro/paired.py'),
                                      'fastai_repro.paired._describe_items': ('paired.html#_describe_items', 'fastai_repro/paired.py'),
                                      'fastai_repro.paired._digest_of': ('paired.html#_digest_of', 'fastai_repro/paired.py'),
+                                     'fastai_repro.paired._end_with': ('paired.html#_end_with', 'fastai_repro/paired.py'),
                                      'fastai_repro.paired._files': ('paired.html#_files', 'fastai_repro/paired.py'),
                                      'fastai_repro.paired._hash': ('paired.html#_hash', 'fastai_repro/paired.py'),
                                      'fastai_repro.paired._identity': ('paired.html#_identity', 'fastai_repro/paired.py'),
