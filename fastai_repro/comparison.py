@@ -192,7 +192,7 @@ def unpaired_interval(self:Comparison):
     half = float(stdtrit(df, (1+self.confidence)/2)*np.sqrt((va+vb)*(1/n+(self.ratio or 0))))
     return self.difference-half,self.difference+half
 
-# %% ../nbs/42_comparison.ipynb #a0fbb25c
+# %% ../nbs/42_comparison.ipynb #8f0cbeda
 def _decimals(half):
     "Decimals for numbers that are known to within `half`: two digits of it"
     return int(np.clip(1-np.floor(np.log10(half)), 0, 8)) if np.isfinite(half) and half>0 else 4
@@ -205,14 +205,15 @@ def _about(n):
 def _scale(self:Comparison): return (100,' points') if self.points else (1,'')
 
 @patch
-def _range(self:Comparison, sign=1, interval=None):
+def range_text(self:Comparison, sign=1, interval=None):
     "The interval in the units of the sentence, turned round where the sentence says 'worse by'"
     low,high = sorted(sign*o*self._scale[0] for o in (interval or self.interval))
     f = lambda o: f'{o:.{_decimals((high-low)/2)}f}' if np.isfinite(o) else str(o).replace('inf', 'infinite')
     return f'{f(low)} to {f(high)}'
 
 @patch
-def _amount(self:Comparison, x):
+def amount(self:Comparison, x):
+    "A difference to be read, with as many digits as are known"
     scale,unit = self._scale
     return f'{x*scale:.{_decimals(scale*(self.interval[1]-self.interval[0])/2)}f}{unit}'
 
@@ -221,9 +222,9 @@ def _basis(self:Comparison, sign=1):
     "What stands in brackets"
     looked = f', looked at after each' if self.anytime else ''
     way = '' if self.higher else ', lower is better'
-    return f'({self._range(sign)}, {100*self.confidence:.4g} %, {self.n} seeds{looked}{way})'
+    return f'({self.range_text(sign)}, {100*self.confidence:.4g} %, {self.n} seeds{looked}{way})'
 
-# %% ../nbs/42_comparison.ipynb #d5a28c64
+# %% ../nbs/42_comparison.ipynb #74748e0e
 @patch
 def _unpaired_says(self:Comparison):
     s = self.saved
@@ -237,7 +238,7 @@ def _why_open(self:Comparison):
     "The reason why it is open, and what would settle it"
     if self._nothing_varies: return '; all differences are equal up to rounding, so nothing says how they vary: does the training use its seed?'
     if np.isinf(self._looks[3][-1]): return '; so few seeds say nothing when they are looked at one by one'
-    what = f'a difference of {self._amount(self.smallest)}' if self.smallest else 'the difference seen, if it is the true one,'
+    what = f'a difference of {self.amount(self.smallest)}' if self.smallest else 'the difference seen, if it is the true one,'
     if np.isinf(self.needed): return f"; more seeds can't settle {what.rstrip(',')}" + ('; more data can' if self.ratio else '')
     n,low,high = (_about(o) for o in (self.needed, *self.needed.interval))
     return f'; to find {what} takes about {n} more seed{"s"*(n!="1")} ({low} to {high})'
@@ -246,17 +247,17 @@ def _why_open(self:Comparison):
 def sentence(self:Comparison):
     "The result as one sentence to quote"
     a,b = self.names
-    if self.verdict=='open': return f"open: {b} differs from {a} by {self._amount(self.difference)} {self._basis()}{self._why_open()}"
-    if self.verdict==VERDICTS[3]: return f"no difference larger than {self._amount(self.smallest)} between {a} and {b} {self._basis()}"
+    if self.verdict=='open': return f"open: {b} differs from {a} by {self.amount(self.difference)} {self._basis()}{self._why_open()}"
+    if self.verdict==VERDICTS[3]: return f"no difference larger than {self.amount(self.smallest)} between {a} and {b} {self._basis()}"
     sign = 1 if (self.verdict=='better')==self.higher else -1
-    return f"{b} is {self.verdict} by {self._amount(sign*self.difference)} {self._basis(sign)}{self._unpaired_says()}"
+    return f"{b} is {self.verdict} by {self.amount(sign*self.difference)} {self._basis(sign)}{self._unpaired_says()}"
 
-# %% ../nbs/42_comparison.ipynb #145e1526
+# %% ../nbs/42_comparison.ipynb #c49c84bc
 @patch(as_prop=True)
 def all_notes(self:Comparison):
     "What has to be said besides: what the verdict holds for, and what limits it"
     notes = [f'It holds for {self.scope or ("new data of the same source" if self.ratio else "this split only")}.', *self.notes]
-    if self.ratio: notes.append(f'For this data set alone: {self._range(interval=self.interval_this_data)}.')
+    if self.ratio: notes.append(f'For this data set alone: {self.range_text(interval=self.interval_this_data)}.')
     if self.stopped and self.stopped<self.n: notes.append(f'The verdict was reached after {self.stopped} seeds, and is kept.')
     if 2/2**self.n > 1-self.confidence: notes.append(f'Sign flips of {self.n} seeds can\'t give a p value below {2/2**self.n:.3g}.')
     return notes
@@ -267,8 +268,8 @@ def _rows(self:Comparison):
     yield from ((n, f'{o.mean():.4g} ± {o.std(ddof=1):.2g}') for n,o in zip(self.names, (self.a, self.b)))
     yield 'p', f'{self.p:.2g} (sign flips: {self.p_flip:.2g})'
     yield f'{self.names[1]} wins', f'with {100*self.prob_better:.0f} % of seeds (of all seeds: {100*self.prob_better.interval[0]:.0f} % to {100*self.prob_better.interval[1]:.0f} %)'
-    yield 'detectable', f'{self._amount(self.detectable)} with power 0.8'
-    yield 'pairing', f'correlation {self.correlation:.2g}; unpaired {self._range(interval=self.unpaired_interval)}'
+    yield 'detectable', f'{self.amount(self.detectable)} with power 0.8'
+    yield 'pairing', f'correlation {self.correlation:.2g}; unpaired {self.range_text(interval=self.unpaired_interval)}'
 
 @patch
 def _lines(self:Comparison): return [self.sentence, *(f'  {k}: {v}' for k,v in self._rows()), *(f'  {o}' for o in self.all_notes)]

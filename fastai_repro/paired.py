@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'FIXED', 'fix_streams', 'PairedRun', 'describe', 'RunFolder', 'Launched', 'Runs', 'higher_is_better',
-           'compare']
+           'paired_runs', 'compare']
 
 # %% ../nbs/43_paired.ipynb #951f6960
 import ctypes,inspect,json,os,pickle,random,re,shutil,signal,subprocess,sys,tempfile,time,warnings
@@ -361,7 +361,7 @@ def number(self:Runs, name, seed):
     o = self.folder.read(name, seed)
     return o['numbers'].get('value' if 'value' in o['numbers'] else self.metric_name, float('nan')) if o else float('nan')
 
-# %% ../nbs/43_paired.ipynb #a9eb58f1
+# %% ../nbs/43_paired.ipynb #f0576e3a
 @patch
 def splits(self:Runs, names):
     "Did the split vary with the seed? Then validation size over training size; 0 if not, None if it is not known"
@@ -391,6 +391,11 @@ def notes(self:Runs, names):
     for n in names:
         numbers = [self.number(n, s) for s in self.seeds if self.folder.read(n, s)]
         if len(numbers)>1 and len(set(numbers))==1: yield f'{n} gave {numbers[0]:.6g} with every seed: does the training use its seed?'
+
+@patch
+def warn(self:Runs, names):
+    "Say now what must not be overlooked"
+    for o in self.notes(names): warnings.warn(o)
 
 def _last_line(error): return next((l for l in reversed(error.strip().splitlines()[:-1]) if l.strip()), error.strip())
 
@@ -424,7 +429,7 @@ def compared(self:Runs, a, b, ratio=None, higher=None, **kwargs):
     if not self.shares_split(a, b, seeds): c.notes.append('The two settings had different splits with the same seed, so pairing is weaker than it could be.')
     return c
 
-# %% ../nbs/43_paired.ipynb #d75cd62d
+# %% ../nbs/43_paired.ipynb #85888035
 def _seed_list(seeds):
     if isinstance(seeds, Integral) and not isinstance(seeds, bool): seeds = range(seeds)
     seeds = [check_seed(o, 'seeds') for o in seeds]
@@ -446,7 +451,7 @@ def _check_train(train, settings):
         except TypeError as e: raise ValueError(f"`train` can't be called with `seed` and the setting {name!r}: {e}") from None
 
 @contextmanager
-def _made(train, settings, seeds, path, metric, vary, n_workers, devices, progress):
+def paired_runs(train, settings, seeds, path, metric, vary, n_workers, devices, progress):
     "The runs, in `path` or in a folder that is removed after it"
     _check_train(train, settings)
     if isinstance(n_workers, bool) or not isinstance(n_workers, Integral) or n_workers<1: raise ValueError(f"`n_workers` must be 1 or more, but it is {n_workers!r}")
@@ -454,7 +459,7 @@ def _made(train, settings, seeds, path, metric, vary, n_workers, devices, progre
     with tempfile.TemporaryDirectory() as tmp:
         yield Runs(train, settings, _seed_list(seeds), tmp if path is None else path, metric, _check_vary(vary), n_workers, devices, progress)
 
-# %% ../nbs/43_paired.ipynb #29ec4da0
+# %% ../nbs/43_paired.ipynb #0f603c30
 def compare(
     train, # `train(seed=..., **setting)`: trains and returns the learner, a number or a dict of numbers
     a:dict, # First setting: keyword arguments for `train`
@@ -476,12 +481,11 @@ def compare(
     "Is b better than a? Both are trained with the same seeds, each run in a new process"
     kwargs = dict(anytime=anytime, smallest=smallest, confidence=confidence, ratio=ratio, higher=higher)
     Comparison([0,1], [0,2], names=names, **{**kwargs, 'higher':True})  # checks the arguments before anything is trained
-    with _made(train, dict(zip(names, (a,b))), seeds, path, metric, vary, n_workers, devices, progress) as runs:
+    with paired_runs(train, dict(zip(names, (a,b))), seeds, path, metric, vary, n_workers, devices, progress) as runs:
         runs.make(lambda: anytime and len(runs.complete(*names))>3 and _quietly(runs.compared, *names, **kwargs).verdict!='open')
         if len(runs.complete(*names))<2: raise ProgramFailed('\n'.join([*runs.failed.values(), f'{len(runs.failed)} runs have failed: there are no two pairs to compare']))
         c = runs.compared(*names, **kwargs)
-        for o in c.notes:
-            if 'seed' in o or o.startswith('FAILED'): warnings.warn(o)
+        runs.warn(names)
         return c
 
 def _quietly(f, *args, **kwargs):
