@@ -12,7 +12,10 @@ from fastai_repro.callback import ReproCallback
 from fastai_repro.trace import TraceCallback,Divergence,compare_traces
 from fastai_repro.resume import ResumeCallback,register_resume
 from fastai_repro.verify import verify,assert_reproducible,assert_worker_invariant
+from fastai_repro.comparison import Comparison
+from fastai_repro.paired import compare
+from fastai_repro.several import Comparisons,compare_all
 
 __all__ = ['stream_seed', 'set_seed', 'seeded', 'deterministic', 'digest', 'digits_path', 'ReproDataBlock', 'repro_dls', 'find_nondeterministic', 'on_cpu', 'replace_nondeterministic',
            'RunManifest', 'ReproCallback', 'TraceCallback', 'Divergence', 'compare_traces', 'ResumeCallback', 'register_resume',
-           'verify', 'assert_reproducible', 'assert_worker_invariant']
+           'verify', 'assert_reproducible', 'assert_worker_invariant', 'Comparison', 'compare', 'Comparisons', 'compare_all']
