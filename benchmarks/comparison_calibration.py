@@ -103,6 +103,18 @@ def beside(sims, rng, correlation, spread=1.):
                              saved=rate(np.array([o.saved.interval[0]<=saved<=o.saved.interval[1] for o in c])))
     return res
 
+def splits(sims, rng, n_items=250, share=0.2):
+    """Two rules that are equally good on new data (each right on 85 % of all items), compared on random splits of one data set.
+    False verdicts about new data, with the ratio of validation to training size and without"""
+    res,valid = {'with `ratio`':{}, 'without':{}},int(n_items*share)
+    for n in seeds:
+        right = (rng.random((2, sims, n_items))<0.85)
+        difference = (right[1].astype(float)-right[0])
+        d = np.stack([np.take_along_axis(difference, rng.random((sims, n_items)).argpartition(valid, 1)[:, :valid], 1).mean(1) for _ in range(n)], 1)
+        se = d.std(1, ddof=1)*np.sqrt(1/n + np.array([valid/(n_items-valid), 0])[:, None])
+        for k,o in zip(res, abs(d.mean(1)) > multiplier(n)*se): res[k][f'n={n}'] = rate(o)
+    return res
+
 def welch(a, b):
     "Does Welch's test find a difference?"
     from scipy.special import stdtrit
@@ -172,6 +184,8 @@ def write(res, sims):
         "## Asymmetric differences\n\nEqual means, but a difference that leans to one side. No promise: these are the rates.", false('asymmetric', False),
         "## How often the interval holds a true difference\n\nFor `anytime` all intervals from 3 to 30 seeds together.",
         table(['noise', *cols, 'anytime'], [[k, *(share(v[c]) for c in cols), share(v['anytime'])] for k,v in res['coverage'].items()]),
+        "## Splits of one data set\n\nTwo rules that are equally good on new data, compared on random splits of 250 items (200 and 50), percent of false verdicts about new data. The rules are not trained, so this is the part that the data alone bring.",
+        table(['interval', *cols], [[k, *(share(v[c]) for c in cols)] for k,v in res['splits'].items()]),
         "## The intervals beside it\n\nHow often `.prob_better` and `.saved` hold the truth (normal pairs).",
         table(['pairs', 'interval', *cols], [[k, i, *(share(v[c][i]) for c in cols)] for k,v in res['beside'].items() for i in ('wins','saved')]),
         "## Power\n\nShare of verdicts 'better', percent, where b is better by `effect` standard deviations of one setting. `anytime` stops when the verdict is there: after so many seeds on average.",
@@ -191,7 +205,7 @@ def main(
     res = dict(exchangeable={k:calibration(f, sims, rng) for k,f in exchangeable.items()}, asymmetric={k:calibration(f, sims, rng) for k,f in asymmetric.items()},
                coverage={k:coverage(f, sims, rng, 0.1 if 'accuracy' in k else 1.) for k,f in {**exchangeable, **asymmetric}.items()},
                beside={'correlation 0': beside(sims//5, rng, 0), 'correlation 0.9': beside(sims//5, rng, 0.9), 'correlation 0.9, b spreads three times as far': beside(sims//5, rng, 0.9, 3.)},
-               power=list(power(sims, rng)), trainings=trained(trainings) if trainings else None)
+               splits=splits(sims, rng), power=list(power(sims, rng)), trainings=trained(trainings) if trainings else None)
     text = write(res, sims)
     Path(f'{out}.md').write_text(text)
     Path(f'{out}.json').write_text(json.dumps(res, indent=1)+'\n')

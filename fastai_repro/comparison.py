@@ -252,7 +252,7 @@ def sentence(self:Comparison):
     sign = 1 if (self.verdict=='better')==self.higher else -1
     return f"{b} is {self.verdict} by {self.amount(sign*self.difference)} {self._basis(sign)}{self._unpaired_says()}"
 
-# %% ../nbs/42_comparison.ipynb #c49c84bc
+# %% ../nbs/42_comparison.ipynb #199c6e11
 @patch(as_prop=True)
 def all_notes(self:Comparison):
     "What has to be said besides: what the verdict holds for, and what limits it"
@@ -263,13 +263,19 @@ def all_notes(self:Comparison):
     return notes
 
 @patch
+def _saved_says(self:Comparison):
+    if not np.isfinite(self.saved): return ''
+    low,high = (f'{o:.2g}' for o in self.saved.interval)
+    return f"; {'pairing cost runs' if self.saved<1 else 'runs saved'}: {self.saved:.2g} times ({low} to {high})"
+
+@patch
 def _rows(self:Comparison):
     "What stands behind the sentence"
     yield from ((n, f'{o.mean():.4g} ± {o.std(ddof=1):.2g}') for n,o in zip(self.names, (self.a, self.b)))
     yield 'p', f'{self.p:.2g} (sign flips: {self.p_flip:.2g})'
     yield f'{self.names[1]} wins', f'with {100*self.prob_better:.0f} % of seeds (of all seeds: {100*self.prob_better.interval[0]:.0f} % to {100*self.prob_better.interval[1]:.0f} %)'
     yield 'detectable', f'{self.amount(self.detectable)} with power 0.8'
-    yield 'pairing', f'correlation {self.correlation:.2g}; unpaired {self.range_text(interval=self.unpaired_interval)}'
+    yield 'pairing', f'correlation {self.correlation:.2g}; unpaired {self.range_text(interval=self.unpaired_interval)}{self._saved_says()}'
 
 @patch
 def _lines(self:Comparison): return [self.sentence, *(f'  {k}: {v}' for k,v in self._rows()), *(f'  {o}' for o in self.all_notes)]

@@ -6,10 +6,11 @@
 __all__ = ['STREAMS', 'FIXED', 'fix_streams', 'PairedRun', 'describe', 'RunFolder', 'Launched', 'Runs', 'higher_is_better',
            'paired_runs', 'compare']
 
-# %% ../nbs/43_paired.ipynb #951f6960
+# %% ../nbs/43_paired.ipynb #604e142f
 import ctypes,inspect,json,os,pickle,random,re,shutil,signal,subprocess,sys,tempfile,time,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass,field
+from functools import partial
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError,version
 from numbers import Integral,Number
@@ -138,7 +139,7 @@ def _leave(result):
     if not (file := Path(run.folder)/'manifest.json').exists(): RunManifest.capture(seed=run.seed).save(file)
     with atomic_open(Path(run.folder)/'result.json') as f: json.dump(res, f, indent=1)
 
-# %% ../nbs/43_paired.ipynb #b9d74b1e
+# %% ../nbs/43_paired.ipynb #7b3d76e2
 def _hash(o): return blake2b(str(o).encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()
 
 def _const(o):
@@ -167,23 +168,31 @@ def describe(
 )->dict: # Dotted names to short strings
     "What a function or value is, down to the functions and values that it names"
     seen = {} if seen is None else seen
-    if isinstance(o, ModuleType) or id(o) in seen: return {}
-    seen[id(o)] = o
+    if isinstance(o, ModuleType): return {}
+    if isinstance(o, _plain_types): return {name: s if len(s := repr(o))<60 else _hash(s)}
+    if id(o) in seen: return {name: f'as {seen[id(o)][0]}'}
+    seen[id(o)] = name,o  # which keeps it, and so its id
     if isinstance(o, (FunctionType,type)) and _is_library(o): return {name: f'{o.__module__}.{o.__qualname__}'}
     if isinstance(o, FunctionType): return {name:_code(o.__code__), **{k:v for n,x in _named_by(o).items() for k,v in describe(x, f'{name}.{n}', seen).items()}}
     if isinstance(o, type): return {name:o.__qualname__, **{k:v for n,x in sorted(vars(o).items()) if not n.startswith('__') or isinstance(x, FunctionType) for k,v in describe(x, f'{name}.{n}', seen).items()}}
     if hasattr(o, '__func__'): return describe(o.__func__, name, seen)
+    if isinstance(o, partial): return describe([o.func, o.args, o.keywords], name, seen)
     if isinstance(o, (list,tuple,dict,set,frozenset)): return _describe_items(o, name, seen)
-    return {name: _value(o)}
+    return _describe_object(o, name, seen)
 
 def _describe_items(o, name, seen):
     items = sorted(o.items(), key=str) if isinstance(o, dict) else enumerate(sorted(o, key=repr) if isinstance(o, (set,frozenset)) else o)
     return {name: f'{type(o).__name__} of {len(o)}', **{k:v for n,x in items for k,v in describe(x, f'{name}[{n!r}]', seen).items()}}
 
-def _value(o):
-    if o is None or isinstance(o, (str,bytes,Number,bool,Path)): return s if len(s := repr(o))<60 else _hash(s)
-    try: return digest(o)
-    except (TypeError,ValueError): return type(o).__qualname__
+_plain_types = str,bytes,Number,bool,Path,type(None)
+
+def _describe_object(o, name, seen):
+    "Arrays and tables by content, other objects by what they print; those of a class of the user's by their attributes too"
+    text = o.to_csv() if hasattr(o, 'to_csv') else re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
+    try: content = digest(o)[:16]
+    except (TypeError,ValueError): content = ''
+    attrs = {} if _is_library(type(o)) else getattr(o, '__dict__', {})
+    return {name:f'{type(o).__qualname__} {_hash(text)} {content}', **{k:v for n,x in attrs.items() for k,v in describe(x, f'{name}.{n}', seen).items()}}
 
 # %% ../nbs/43_paired.ipynb #d122579e
 def _files():
@@ -205,7 +214,10 @@ def _identity(train, vary):
     what = {f'script {Path(train[0]).name}':_digest_of(train[0]), 'arguments':repr(train[1:])} if isinstance(train, tuple) else describe(train, 'train')
     return {**what, 'vary':' '.join(sorted(vary)), **_versions()}
 
-# %% ../nbs/43_paired.ipynb #75a6f0fd
+# %% ../nbs/43_paired.ipynb #4c9db5b5
+try: import fcntl
+except ImportError: fcntl = None  # Windows
+
 _watched = 'torch.','gpu.name','cpu.family','cpu.threads','data.items','loaders.tfms','loaders.bs','learner.opt','learner.loss','learner.epochs','learner.device'
 
 class RunFolder:
@@ -213,6 +225,9 @@ class RunFolder:
     def __init__(self, path):
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
+        self.lock = open(self.path/'.lock', 'w')
+        try: fcntl and fcntl.flock(self.lock, fcntl.LOCK_EX|fcntl.LOCK_NB)  # given back by the system when the process ends, however it does
+        except OSError: raise ValueError(f"`path` {str(self.path)!r} is in use by another comparison: wait for it, or use a new `path`") from None
         for o in self.path.glob('.run-*'): shutil.rmtree(o, ignore_errors=True)  # of a comparison that was killed
         self.results = {}
 
@@ -220,7 +235,8 @@ class RunFolder:
         "Write down what the runs are made from, or refuse to go on where it has changed"
         file = self.path/'comparison.json'
         old = json.loads(file.read_text()) if file.exists() else {}
-        self.refuse([f'{k} ({_was(old[k], what[k])})' for k in old if k in what and old[k]!=what[k]])
+        both = [(old[part], what[part]) for part in old if part in what]
+        self.refuse([f'{k} ({_was(a.get(k), b.get(k))})' for a,b in both for k in a.keys()|b.keys() if a.get(k)!=b.get(k)])
         with atomic_open(file) as f: json.dump({**old, **what}, f, indent=1)
 
     def refuse(self, changed):
@@ -249,7 +265,7 @@ class RunFolder:
         if same: shutil.rmtree(self.folder(name, seed))
         self.refuse([f'{k} ({_was(old[0].fields.get(k), new.fields.get(k))})' for k in same])
 
-def _was(a, b): return f'was {a}, is {b}' if max(len(str(a)), len(str(b)))<40 else 'another'
+def _was(a, b): return 'is new' if a is None else 'is gone' if b is None else f'was {a}, is {b}' if max(len(str(a)), len(str(b)))<40 else 'another'
 def _slug(name): return re.sub(r'[^\w.=-]', '_', name)
 
 # %% ../nbs/43_paired.ipynb #bbf26595
@@ -291,7 +307,7 @@ class Launched:
         self.process.wait()
         shutil.rmtree(self.tmp, ignore_errors=True)
 
-# %% ../nbs/43_paired.ipynb #34cc7029
+# %% ../nbs/43_paired.ipynb #d815565d
 class Runs:
     "All runs of a comparison: what is there, what is still to be made, what failed"
     launch = Launched
@@ -300,8 +316,15 @@ class Runs:
         self.train,self.settings,self.seeds,self.metric,self.progress = train,settings,seeds,metric,progress
         self.fixed = tuple(o for k,v in STREAMS.items() if k not in vary for o in v)
         self.slots,self.folder,self.failed,self.vary = list(devices or [None]*n_workers),RunFolder(path),{},vary
-        self.folder.settle({**_identity(train, vary), **{k:v for n,o in settings.items() for k,v in describe(o, n).items()}})
         self.tasks = [(n,s) for s in seeds for n in settings]
+        try: self._go_on()
+        except BaseException:
+            self.folder.lock.close()
+            raise
+
+    def _go_on(self):
+        "Take what is there, if it was made from the same"
+        self.folder.settle({'training':_identity(self.train, self.vary), **{f'setting {n}':describe(o, n) for n,o in self.settings.items()}})
         for o in self.tasks: self.folder.read(*o)
         self.folder.check_files()
 
@@ -429,7 +452,7 @@ def compared(self:Runs, a, b, ratio=None, higher=None, **kwargs):
     if not self.shares_split(a, b, seeds): c.notes.append('The two settings had different splits with the same seed, so pairing is weaker than it could be.')
     return c
 
-# %% ../nbs/43_paired.ipynb #85888035
+# %% ../nbs/43_paired.ipynb #20c24081
 def _seed_list(seeds):
     if isinstance(seeds, Integral) and not isinstance(seeds, bool): seeds = range(seeds)
     seeds = [check_seed(o, 'seeds') for o in seeds]
@@ -457,7 +480,9 @@ def paired_runs(train, settings, seeds, path, metric, vary, n_workers, devices, 
     if isinstance(n_workers, bool) or not isinstance(n_workers, Integral) or n_workers<1: raise ValueError(f"`n_workers` must be 1 or more, but it is {n_workers!r}")
     if len({_slug(o) for o in settings})<len(settings): raise ValueError(f"the names {', '.join(settings)} give the same folder: choose others")
     with tempfile.TemporaryDirectory() as tmp:
-        yield Runs(train, settings, _seed_list(seeds), tmp if path is None else path, metric, _check_vary(vary), n_workers, devices, progress)
+        runs = Runs(train, settings, _seed_list(seeds), tmp if path is None else path, metric, _check_vary(vary), n_workers, devices, progress)
+        try: yield runs
+        finally: runs.folder.lock.close()
 
 # %% ../nbs/43_paired.ipynb #0f603c30
 def compare(
