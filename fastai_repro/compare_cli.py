@@ -13,7 +13,7 @@ from .cli import check_folder,check_order,check_script,fail,rest_of_line,write_j
 from .paired import compare as compare_runs
 from .verify import ProgramFailed
 
-# %% ../nbs/48_compare_cli.ipynb #9e226498
+# %% ../nbs/48_compare_cli.ipynb #0188375f
 @call_parse
 def compare(
     script:str, # Program, .py or .ipynb
@@ -35,8 +35,9 @@ def compare(
     check_order(compare, args)
     check_folder('json', json)
     settings = (dict(args=tuple(shlex.split(o))) for o in (a, b))
-    try: c = compare_runs((script, *args), *settings, seeds=seeds, metric=metric, path=path, anytime=anytime, smallest=smallest, n_workers=n_workers,
-                          devices=devices.split(',') if devices else None, higher=False if lower else None)
+    devices = devices.split(',') if devices else None
+    try: c = compare_runs((script, *args), *settings, seeds=seeds, metric=metric, path=path, anytime=anytime, smallest=smallest,
+                          n_workers=n_workers, devices=devices, higher=False if lower else None)
     except (ProgramFailed,ValueError) as e: fail(str(e))
     print(c)
     if json: write_json(json, c.as_dict())

@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['Estimate', 'Comparison']
 
-# %% ../nbs/42_comparison.ipynb #f396cf9e
+# %% ../nbs/42_comparison.ipynb #20c8736b
 import html,warnings
 from numbers import Number
 import numpy as np
 from fastcore.basics import patch
 from scipy.special import chdtri,stdtr,stdtrit
-from .intervals import VERDICTS,all_equal,found_effect,judge,log_evidence,multiplier,running,saved_interval,seeds_to_find,share_interval,sign_flips
+from .intervals import VERDICTS,all_equal,found_effect,judge,log_evidence,multiplier,running
+from .intervals import saved_interval,seeds_to_find,share_interval,sign_flips
 
 # %% ../nbs/42_comparison.ipynb #e9c378f0
 class Estimate(float):
@@ -28,14 +29,17 @@ def _short(x, digits=3):
     if not np.isfinite(x): return str(float(x)).replace('inf', 'infinite')
     return f'{x:.0f}' if abs(x)>=100 or x==round(x) else f'{x:.{digits}g}'
 
-# %% ../nbs/42_comparison.ipynb #542c40c9
+# %% ../nbs/42_comparison.ipynb #6ee20229
 def _check_numbers(name, o):
     try: o = np.array(o, dtype=float)
-    except (TypeError,ValueError): raise ValueError(f"`{name}` must hold a number for each seed, but it is {o!r}: pass for example `{name}=[0.91, 0.93, 0.92]`") from None
+    except (TypeError,ValueError): raise ValueError(f"`{name}` must hold a number for each seed, but it is {o!r}: pass for example "
+                                                    f"`{name}=[0.91, 0.93, 0.92]`") from None
     if o.ndim!=1: raise ValueError(f"`{name}` must hold a number for each seed, but its shape is {o.shape}: pass a flat list")
-    if len(o)<2: raise ValueError(f"`{name}` has {len(o)} number{'s'*(len(o)!=1)}: one seed says nothing about another. Train with two seeds at least, better with five or more")
+    if len(o)<2: raise ValueError(f"`{name}` has {len(o)} number{'s'*(len(o)!=1)}: one seed says nothing about another. Train with "
+                                  f"two seeds at least, better with five or more")
     if bad := np.flatnonzero(~np.isfinite(o)).tolist():
-        raise ValueError(f"`{name}` holds {o[bad[0]]} at place {bad[0]}: a run without a number can't be compared. Leave its seed out of both settings, and report that it failed")
+        raise ValueError(f"`{name}` holds {o[bad[0]]} at place {bad[0]}: a run without a number can't be compared. Leave its seed "
+                         f"out of both settings, and report that it failed")
     return o
 
 def _check_range(name, o, ok, wanted):
@@ -45,8 +49,10 @@ def _check_range(name, o, ok, wanted):
 
 def _check_seeds(seeds, n):
     seeds = list(range(n)) if seeds is None else list(seeds)
-    if len(seeds)!=n: raise ValueError(f"`seeds` has {len(seeds)} entries for {n} pairs of numbers: pass one for each pair, or leave it out")
-    if len(set(seeds))<n: raise ValueError(f"`seeds` has some twice ({seeds}): the same run counts once. Remove the repeated ones from `a`, `b` and `seeds`")
+    if len(seeds)!=n: raise ValueError(f"`seeds` has {len(seeds)} entries for {n} pairs of numbers: pass one for each pair, or leave "
+                                       f"it out")
+    if len(set(seeds))<n: raise ValueError(f"`seeds` has some twice ({seeds}): the same run counts once. Remove the repeated ones "
+                                           f"from `a`, `b` and `seeds`")
     return seeds
 
 def _check_names(names):
@@ -55,7 +61,7 @@ def _check_names(names):
         raise ValueError(f"`names` must be two different strings, but it is {names!r}: pass for example `names=('plain', 'smoothed')`")
     return names
 
-# %% ../nbs/42_comparison.ipynb #894b89dd
+# %% ../nbs/42_comparison.ipynb #0fe1d0a0
 class Comparison:
     "Paired numbers of two settings: is the difference b - a real?"
     scope,metric,points,notes = None,None,False,()
@@ -68,19 +74,21 @@ class Comparison:
         confidence:float=0.95, # Probability that the interval holds the true difference
         anytime:bool=False, # Is it looked at after every seed? Then all looks together are right with that probability
         smallest:float=None, # The smallest difference that matters to you, in the units of `a` and `b`
-        ratio:float=None, # Validation size over training size, where the split varies with the seed; default: 0, the claim is about this split
+        ratio:float=None, # Validation over training size, where the split varies with the seed; default: 0, the claim is about this split
         higher:bool=True, # Are higher numbers better? False for losses and errors
     ):
         self.a,self.b = _check_numbers('a', a),_check_numbers('b', b)
         if len(self.a)!=len(self.b):
-            raise ValueError(f"`a` has {len(self.a)} numbers and `b` has {len(self.b)}: the same seeds are needed for both. Leave out those that only one has")
+            raise ValueError(f"`a` has {len(self.a)} numbers and `b` has {len(self.b)}: the same seeds are needed for both. Leave "
+                             f"out those that only one has")
         self.n,self.d = len(self.a),self.b-self.a
         self.seeds,self.names = _check_seeds(seeds, self.n),_check_names(names)
         self.confidence = _check_range('confidence', confidence, lambda o: 0<o<1, 'a number between 0 and 1, such as 0.95')
         self.smallest = _check_range('smallest', smallest, lambda o: o>0, 'a number above 0, in the units of `a` and `b`')
         self.ratio = _check_range('ratio', ratio, lambda o: o>=0, 'validation size over training size, 0 or more')
         self.anytime,self.higher = anytime,higher
-        if (self.d==0).all(): warnings.warn(f"`a` and `b` are equal for all {self.n} seeds: did the setting reach the training? Nothing can be said about a difference")
+        if (self.d==0).all(): warnings.warn(f"`a` and `b` are equal for all {self.n} seeds: did the setting reach the training? "
+                                            f"Nothing can be said about a difference")
 
     @property
     def difference(self): "Mean of b - a"; return float(self.d.mean())
@@ -224,7 +232,7 @@ def _basis(self:Comparison, sign=1):
     way = '' if self.higher else ', lower is better'
     return f'({self.range_text(sign)}, {100*self.confidence:.4g} %, {self.n} seeds{looked}{way})'
 
-# %% ../nbs/42_comparison.ipynb #74748e0e
+# %% ../nbs/42_comparison.ipynb #489442fc
 @patch
 def _unpaired_says(self:Comparison):
     s = self.saved
@@ -236,7 +244,8 @@ def _unpaired_says(self:Comparison):
 @patch
 def _why_open(self:Comparison):
     "The reason why it is open, and what would settle it"
-    if self._nothing_varies: return '; all differences are equal up to rounding, so nothing says how they vary: does the training use its seed?'
+    if self._nothing_varies:
+        return '; all differences are equal up to rounding, so nothing says how they vary: does the training use its seed?'
     if np.isinf(self._looks[3][-1]): return '; so few seeds say nothing when they are looked at one by one'
     what = f'a difference of {self.amount(self.smallest)}' if self.smallest else 'the difference seen, if it is the true one,'
     if np.isinf(self.needed): return f"; more seeds can't settle {what.rstrip(',')}" + ('; more data can' if self.ratio else '')
@@ -252,7 +261,7 @@ def sentence(self:Comparison):
     sign = 1 if (self.verdict=='better')==self.higher else -1
     return f"{b} is {self.verdict} by {self.amount(sign*self.difference)} {self._basis(sign)}{self._unpaired_says()}"
 
-# %% ../nbs/42_comparison.ipynb #199c6e11
+# %% ../nbs/42_comparison.ipynb #1643d134
 @patch(as_prop=True)
 def all_notes(self:Comparison):
     "What has to be said besides: what the verdict holds for, and what limits it"
@@ -273,7 +282,8 @@ def _rows(self:Comparison):
     "What stands behind the sentence"
     yield from ((n, f'{o.mean():.4g} ± {o.std(ddof=1):.2g}') for n,o in zip(self.names, (self.a, self.b)))
     yield 'p', f'{self.p:.2g} (sign flips: {self.p_flip:.2g})'
-    yield f'{self.names[1]} wins', f'with {100*self.prob_better:.0f} % of seeds (of all seeds: {100*self.prob_better.interval[0]:.0f} % to {100*self.prob_better.interval[1]:.0f} %)'
+    win,low,high = (f'{100*o:.0f} %' for o in (self.prob_better, *self.prob_better.interval))
+    yield f'{self.names[1]} wins', f'with {win} of seeds (of all seeds: {low} to {high})'
     yield 'detectable', f'{self.amount(self.detectable)} with power 0.8'
     yield 'pairing', f'correlation {self.correlation:.2g}; unpaired {self.range_text(interval=self.unpaired_interval)}{self._saved_says()}'
 
@@ -284,20 +294,22 @@ def __repr__(self:Comparison): return '\n'.join(self._lines())
 
 @patch
 def _repr_html_(self:Comparison):
-    rows = ''.join(f'<tr><td style="text-align:left">{html.escape(k)}</td><td style="text-align:left">{html.escape(v)}</td></tr>' for k,v in self._rows())
+    cell = lambda o: f'<td style="text-align:left">{html.escape(o)}</td>'
+    rows = ''.join(f'<tr>{cell(k)}{cell(v)}</tr>' for k,v in self._rows())
     notes = '<br>'.join(html.escape(o) for o in self.all_notes)
     return f'<p><b>{html.escape(self.sentence)}</b></p><table>{rows}</table><p>{notes}</p>'
 
-# %% ../nbs/42_comparison.ipynb #a34398bb
+# %% ../nbs/42_comparison.ipynb #5a21ea00
 @patch
 def as_dict(self:Comparison)->dict: # What JSON can hold; infinite numbers are None
     "The result for a file"
     f = lambda o: float(o) if np.isfinite(o) else None
-    pairs = dict(interval=self.interval, unpaired_interval=self.unpaired_interval, prob_better_interval=self.prob_better.interval, saved_interval=self.saved.interval)
     numbers = {k:f(getattr(self, k)) for k in ('difference','p','p_flip','prob_better','detectable','needed','correlation','saved')}
-    return dict(verdict=self.verdict, n=self.n, **numbers, **{k:[f(o) for o in v] for k,v in pairs.items()}, a=self.a.tolist(), b=self.b.tolist(),
-                seeds=self.seeds, names=list(self.names), metric=self.metric, confidence=self.confidence, anytime=self.anytime, smallest=self.smallest,
-                ratio=self.ratio, higher=self.higher, sentence=self.sentence, notes=self.all_notes)
+    pairs = {k:getattr(self, k) for k in ('interval','unpaired_interval')}
+    pairs |= {f'{k}_interval':getattr(self, k).interval for k in ('prob_better','saved')}
+    settings = {k:getattr(self, k) for k in ('n','seeds','metric','confidence','anytime','smallest','ratio','higher','sentence')}
+    return dict(verdict=self.verdict, **numbers, **{k:[f(o) for o in v] for k,v in pairs.items()}, **settings, names=list(self.names),
+                a=self.a.tolist(), b=self.b.tolist(), notes=self.all_notes)
 
 # %% ../nbs/42_comparison.ipynb #d7ca6590
 @patch

@@ -6,7 +6,7 @@
 __all__ = ['STREAMS', 'FIXED', 'fix_streams', 'PairedRun', 'describe', 'RunFolder', 'Launched', 'Runs', 'higher_is_better',
            'paired_runs', 'compare']
 
-# %% ../nbs/43_paired.ipynb #604e142f
+# %% ../nbs/43_paired.ipynb #283a4866
 import ctypes,inspect,json,os,pickle,random,re,shutil,signal,subprocess,sys,tempfile,time,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass,field
@@ -25,10 +25,11 @@ from . import streams
 from .streams import check_seed
 from .digest import digest
 from .manifest import RunManifest,atomic_open
-from .verify import ProgramFailed,RunSpec,after_init,equip_learner,failure_text,fix_program,launch_run,pickle_functions,run_program,show_progress
+from .verify import ProgramFailed,RunSpec,after_init,equip_learner,failure_text,fix_program
+from .verify import launch_run,pickle_functions,run_program,show_progress
 from .comparison import Comparison
 
-# %% ../nbs/43_paired.ipynb #8c939c70
+# %% ../nbs/43_paired.ipynb #33955085
 _recorded = {}  # of this process: the last metrics of each learner, by its id
 
 def _names_of(recorder): return list(recorder.metric_names)[1:len(recorder.metric_names)-bool(recorder.add_time)]
@@ -38,7 +39,8 @@ class _Record(Callback):
     order,only_watches = 10_000,True
     def before_train(self): _recorded['training'] = id(self.learn)
     def after_epoch(self):
-        if _recorded.pop('training', None)!=id(self.learn) or not hasattr(self.learn, 'recorder') or hasattr(self.learn, 'lr_finder'): return
+        trains = _recorded.pop('training', None)==id(self.learn)
+        if not trains or not hasattr(self.learn, 'recorder') or hasattr(self.learn, 'lr_finder'): return
         _recorded.pop(id(self.learn), None)  # the last one is the last in the dict
         _recorded[id(self.learn)] = dict(zip(_names_of(self.learn.recorder), map(float, self.learn.recorder.values[-1])))
 
@@ -56,7 +58,8 @@ def _numbers(o):
 
 def _number(o, what):
     try: return float(o)
-    except (TypeError,ValueError): raise ValueError(f'`train` returned {what} of type {type(o).__name__}: return a learner, a number or a dict of numbers') from None
+    except (TypeError,ValueError): raise ValueError(f'`train` returned {what} of type {type(o).__name__}: return a learner, a number '
+                                                    f'or a dict of numbers') from None
 
 # %% ../nbs/43_paired.ipynb #947400b4
 _ours = Path(streams.__file__).parent
@@ -82,11 +85,12 @@ def _note_seeding(seed, found):
         setattr(module, name, noted)
     for module,name in ((torch, 'manual_seed'), (random, 'seed'), (np.random, 'seed')): watch(module, name)
 
-# %% ../nbs/43_paired.ipynb #2c99e423
-STREAMS = dict(split=('split','build'), data=('order','item','batch','event','new'), init=('init',), step=('step',))  # what varies with the seed, and the streams that it is made of
+# %% ../nbs/43_paired.ipynb #ac8ea547
+# What varies with the seed, and the streams that it is made of
+STREAMS = dict(split=('split','build'), data=('order','item','batch','event','new'), init=('init',), step=('step',))
 FIXED = 42 # the seed of what does not vary
 
-def _takes_path(f): return callable(f) and not isinstance(f, type) and [str(o) for o in inspect.signature(f).parameters.values()][-1:]==['*path']
+def _takes_path(f): return isinstance(f, FunctionType) and [str(o) for o in inspect.signature(f).parameters.values()][-1:]==['*path']
 
 def fix_streams(
     seed:int, # Seed of the run
@@ -99,7 +103,7 @@ def fix_streams(
         for name,f in plain.items():
             if vars(module).get(name) is f: setattr(module, name, fixed(f))
 
-# %% ../nbs/43_paired.ipynb #6f82aeae
+# %% ../nbs/43_paired.ipynb #87381458
 def _end_with(parent):
     "A comparison that is killed leaves no training behind that nobody waits for (on Linux)"
     if sys.platform!='linux': return
@@ -130,7 +134,8 @@ class PairedRun:
         fix_program(spec)
         after_init(Learner, lambda learn: equip_learner(spec, learn))
         run_program(spec)
-        if not (last := [v for v in _recorded.values() if isinstance(v, dict)]): raise ValueError(f'{Path(script).name} trained no `Learner`, so there is no metric')
+        if not (last := [v for v in _recorded.values() if isinstance(v, dict)]): raise ValueError(f'{Path(script).name} trained no '
+                                                                                                  f'`Learner`, so there is no metric')
         return last[-1]
 
 def _leave(result):
@@ -139,7 +144,7 @@ def _leave(result):
     if not (file := Path(run.folder)/'manifest.json').exists(): RunManifest.capture(seed=run.seed).save(file)
     with atomic_open(Path(run.folder)/'result.json') as f: json.dump(res, f, indent=1)
 
-# %% ../nbs/43_paired.ipynb #7b3d76e2
+# %% ../nbs/43_paired.ipynb #5e9b4454
 def _hash(o): return blake2b(str(o).encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()
 
 def _const(o):
@@ -157,9 +162,14 @@ def _named_by(f):
         try: found[k] = o.cell_contents
         except ValueError: pass
     names = {n for c in _codes(code) for n in c.co_names}
-    return {**{k:f.__globals__[k] for k in sorted(names) if k in f.__globals__}, **found, **{f'default {i}':o for i,o in enumerate(f.__defaults__ or ())}, **(f.__kwdefaults__ or {})}
+    defaults = {f'default {i}':o for i,o in enumerate(f.__defaults__ or ())} | (f.__kwdefaults__ or {})
+    return {**{k:f.__globals__[k] for k in sorted(names) if k in f.__globals__}, **found, **defaults}
 
-def _is_library(o): return getattr(sys.modules.get(getattr(o, '__module__', None)), '__file__', None) is not None and not _is_users(sys.modules[o.__module__].__file__)
+def _is_library(o):
+    file = getattr(sys.modules.get(getattr(o, '__module__', None)), '__file__', None)
+    return file is not None and not _is_users(file)
+
+def _each(items, name, seen): return {k:v for n,x in items for k,v in describe(x, name(n), seen).items()}
 
 def describe(
     o, # Function or value
@@ -173,8 +183,11 @@ def describe(
     if id(o) in seen: return {name: f'as {seen[id(o)][0]}'}
     seen[id(o)] = name,o  # which keeps it, and so its id
     if isinstance(o, (FunctionType,type)) and _is_library(o): return {name: f'{o.__module__}.{o.__qualname__}'}
-    if isinstance(o, FunctionType): return {name:_code(o.__code__), **{k:v for n,x in _named_by(o).items() for k,v in describe(x, f'{name}.{n}', seen).items()}}
-    if isinstance(o, type): return {name:o.__qualname__, **{k:v for n,x in sorted(vars(o).items()) if not n.startswith('__') or isinstance(x, FunctionType) for k,v in describe(x, f'{name}.{n}', seen).items()}}
+    inside = lambda n: f'{name}.{n}'
+    if isinstance(o, FunctionType): return {name:_code(o.__code__), **_each(_named_by(o).items(), inside, seen)}
+    if isinstance(o, type):
+        own = [(k,v) for k,v in sorted(vars(o).items()) if not k.startswith('__') or isinstance(v, FunctionType)]
+        return {name:o.__qualname__, **_each(own, inside, seen)}
     if hasattr(o, '__func__'): return describe(o.__func__, name, seen)
     if isinstance(o, partial): return describe([o.func, o.args, o.keywords], name, seen)
     if isinstance(o, (list,tuple,dict,set,frozenset)): return _describe_items(o, name, seen)
@@ -182,7 +195,7 @@ def describe(
 
 def _describe_items(o, name, seen):
     items = sorted(o.items(), key=str) if isinstance(o, dict) else enumerate(sorted(o, key=repr) if isinstance(o, (set,frozenset)) else o)
-    return {name: f'{type(o).__name__} of {len(o)}', **{k:v for n,x in items for k,v in describe(x, f'{name}[{n!r}]', seen).items()}}
+    return {name:f'{type(o).__name__} of {len(o)}', **_each(items, lambda n: f'{name}[{n!r}]', seen)}
 
 _plain_types = str,bytes,Number,bool,Path,type(None)
 
@@ -192,9 +205,9 @@ def _describe_object(o, name, seen):
     try: content = digest(o)[:16]
     except (TypeError,ValueError): content = ''
     attrs = {} if _is_library(type(o)) else getattr(o, '__dict__', {})
-    return {name:f'{type(o).__qualname__} {_hash(text)} {content}', **{k:v for n,x in attrs.items() for k,v in describe(x, f'{name}.{n}', seen).items()}}
+    return {name:f'{type(o).__qualname__} {_hash(text)} {content}', **_each(attrs.items(), lambda n: f'{name}.{n}', seen)}
 
-# %% ../nbs/43_paired.ipynb #d122579e
+# %% ../nbs/43_paired.ipynb #942624eb
 def _files():
     "Digests of the user's own files that this process has imported or run"
     files = {getattr(m, '__file__', None) for m in list(sys.modules.values())} | {sys.argv[0] if sys.argv else None}
@@ -207,18 +220,21 @@ def _versions():
     def of(name):
         try: return version(name)
         except PackageNotFoundError: return None
-    return {'version of Python':'.'.join(map(str, sys.version_info[:3])), **{f'version of {o}':of(o) for o in ('torch','fastai','fastai_repro','numpy')}}
+    python = '.'.join(map(str, sys.version_info[:3]))
+    return {'version of Python':python, **{f'version of {o}':of(o) for o in ('torch','fastai','fastai_repro','numpy')}}
 
 def _identity(train, vary):
     "What all runs of a comparison have in common"
-    what = {f'script {Path(train[0]).name}':_digest_of(train[0]), 'arguments':repr(train[1:])} if isinstance(train, tuple) else describe(train, 'train')
+    script = isinstance(train, tuple)
+    what = {f'script {Path(train[0]).name}':_digest_of(train[0]), 'arguments':repr(train[1:])} if script else describe(train, 'train')
     return {**what, 'vary':' '.join(sorted(vary)), **_versions()}
 
-# %% ../nbs/43_paired.ipynb #4c9db5b5
+# %% ../nbs/43_paired.ipynb #3d7b0d89
 try: import fcntl
 except ImportError: fcntl = None  # Windows
 
-_watched = 'torch.','gpu.name','cpu.family','cpu.threads','data.items','loaders.tfms','loaders.bs','learner.opt','learner.loss','learner.epochs','learner.device'
+_watched = ('torch.','gpu.name','cpu.family','cpu.threads','data.items','loaders.tfms','loaders.bs',
+            'learner.opt','learner.loss','learner.epochs','learner.device')
 
 class RunFolder:
     "The runs that are there, and what they were made from"
@@ -226,8 +242,9 @@ class RunFolder:
         self.path = Path(path)
         self.path.mkdir(parents=True, exist_ok=True)
         self.lock = open(self.path/'.lock', 'w')
-        try: fcntl and fcntl.flock(self.lock, fcntl.LOCK_EX|fcntl.LOCK_NB)  # given back by the system when the process ends, however it does
-        except OSError: raise ValueError(f"`path` {str(self.path)!r} is in use by another comparison: wait for it, or use a new `path`") from None
+        try: fcntl and fcntl.flock(self.lock, fcntl.LOCK_EX|fcntl.LOCK_NB)  # given back when the process ends, however it does
+        except OSError: raise ValueError(f"`path` {str(self.path)!r} is in use by another comparison: wait for it, or use a new "
+                                         f"`path`") from None
         for o in self.path.glob('.run-*'): shutil.rmtree(o, ignore_errors=True)  # of a comparison that was killed
         self.results = {}
 
@@ -240,7 +257,8 @@ class RunFolder:
         with atomic_open(file) as f: json.dump({**old, **what}, f, indent=1)
 
     def refuse(self, changed):
-        if changed: raise ValueError(f"`path` {str(self.path)!r} holds runs of another training. Changed since: {', '.join(sorted(changed))}. Use a new `path`, or change it back")
+        if changed: raise ValueError(f"`path` {str(self.path)!r} holds runs of another training. Changed since: "
+                                     f"{', '.join(sorted(changed))}. Use a new `path`, or change it back")
 
     def folder(self, name, seed): return self.path/f'{_slug(name)}-seed{seed}'
 
@@ -261,11 +279,14 @@ class RunFolder:
         new = self.results[name,seed]['manifest']
         old = [o['manifest'] for k,o in self.results.items() if k[0]==name and k[1]!=seed][:2]
         if len(old)<2: return
-        same = [o.field for o in old[0].diff(new) if o.group=='changes' and o.field.startswith(_watched) and old[0].fields.get(o.field)==old[1].fields.get(o.field)]
+        fixed = lambda field: field.startswith(_watched) and old[0].fields.get(field)==old[1].fields.get(field)
+        same = [o.field for o in old[0].diff(new) if o.group=='changes' and fixed(o.field)]
         if same: shutil.rmtree(self.folder(name, seed))
         self.refuse([f'{k} ({_was(old[0].fields.get(k), new.fields.get(k))})' for k in same])
 
-def _was(a, b): return 'is new' if a is None else 'is gone' if b is None else f'was {a}, is {b}' if max(len(str(a)), len(str(b)))<40 else 'another'
+def _was(a, b):
+    if a is None or b is None: return 'is new' if a is None else 'is gone'
+    return f'was {a}, is {b}' if max(len(str(a)), len(str(b)))<40 else 'another'
 def _slug(name): return re.sub(r'[^\w.=-]', '_', name)
 
 # %% ../nbs/43_paired.ipynb #bbf26595
@@ -307,7 +328,7 @@ class Launched:
         self.process.wait()
         shutil.rmtree(self.tmp, ignore_errors=True)
 
-# %% ../nbs/43_paired.ipynb #d815565d
+# %% ../nbs/43_paired.ipynb #e202d643
 class Runs:
     "All runs of a comparison: what is there, what is still to be made, what failed"
     launch = Launched
@@ -324,7 +345,8 @@ class Runs:
 
     def _go_on(self):
         "Take what is there, if it was made from the same"
-        self.folder.settle({'training':_identity(self.train, self.vary), **{f'setting {n}':describe(o, n) for n,o in self.settings.items()}})
+        settings = {f'setting {n}':describe(o, n) for n,o in self.settings.items()}
+        self.folder.settle({'training':_identity(self.train, self.vary), **settings})
         for o in self.tasks: self.folder.read(*o)
         self.folder.check_files()
 
@@ -350,14 +372,15 @@ class Runs:
         else:
             self.folder.read(o.name, o.seed)
             self.folder.check_run(o.name, o.seed)
-        what = f'failed: {error.strip().splitlines()[-2] if len(error.strip().splitlines())>1 else error}' if error else f'{self.metric_name} {self.number(o.name, o.seed):.4g}'
+        what = f'failed: {_last_line(error)}' if error else f'{self.metric_name} {self.number(o.name, o.seed):.4g}'
         done = sum(self.folder.read(*t) is not None for t in self.tasks)
         show_progress(self.progress, f'{o.name}, seed {o.seed}: {what} ({time.time()-o.start:.0f} s; {done} of {len(self.tasks)} runs)')
         if len(self.failed)>1 and not done: raise ProgramFailed(f'{error}\nThe first {len(self.failed)} runs have failed')
 
-# %% ../nbs/43_paired.ipynb #5b18fc62
+# %% ../nbs/43_paired.ipynb #e1e30546
 _lower = set('loss error mse mae rmse msle rmsle rmspe mape perplexity hamming brier wer cer fid nll deviation'.split())
-_higher = set('accuracy acc f1 fbeta precision recall auc ap map dice jaccard iou r2 kappa matthews mcc corrcoef pearson spearman bleu explained score'.split())
+_higher = set('accuracy acc f1 fbeta precision recall auc ap map dice jaccard iou r2 kappa matthews mcc corrcoef pearson spearman bleu '
+              'explained score'.split())
 
 def _words(metric): return set(re.split(r'[\W_]+', metric.lower()))
 
@@ -375,7 +398,8 @@ def metric_name(self:Runs):
     if self.metric in names: return self.metric
     if self.metric is not None: raise ValueError(f"`metric` is {self.metric!r}, which `train` does not give: it gives {', '.join(names)}")
     rest = [o for o in names if o not in ('train_loss','valid_loss')]
-    if len(rest)>1 and 'valid_loss' not in names: raise ValueError(f"`train` gives several numbers ({', '.join(names)}): say with `metric` which one is to be compared")
+    if len(rest)>1 and 'valid_loss' not in names: raise ValueError(f"`train` gives several numbers ({', '.join(names)}): say with "
+                                                                   f"`metric` which one is to be compared")
     return rest[0] if rest else names[-1]
 
 @patch
@@ -384,7 +408,7 @@ def number(self:Runs, name, seed):
     o = self.folder.read(name, seed)
     return o['numbers'].get('value' if 'value' in o['numbers'] else self.metric_name, float('nan')) if o else float('nan')
 
-# %% ../nbs/43_paired.ipynb #f0576e3a
+# %% ../nbs/43_paired.ipynb #3c75e77d
 @patch
 def splits(self:Runs, names):
     "Did the split vary with the seed? Then validation size over training size; 0 if not, None if it is not known"
@@ -406,11 +430,14 @@ def notes(self:Runs, names):
         if n in names: yield f'FAILED: {n}, seed {s}: {_last_line(error)}'
     for n in names:
         for s in self.seeds:
-            if self.folder.read(n, s) and not np.isfinite(self.number(n, s)): yield f'FAILED: {n}, seed {s}: {self.metric_name} is {self.number(n, s)}'
+            if not self.folder.read(n, s) or np.isfinite(self.number(n, s)): continue
+            yield f'FAILED: {n}, seed {s}: {self.metric_name} is {self.number(n, s)}'
     seeding = {(w,v) for n in names for s in self.seeds if (o := self.folder.read(n, s)) for w,v in o['seeding'].items()}
     for w in sorted({w for w,_ in seeding}):
         values = {v for x,v in seeding if x==w}
-        if len(values)==1: yield f'{w} seeds the generators with {values.pop()} in every run, whatever its seed: what is drawn after it, such as initial weights, does not vary. Remove it, or seed from the seed of the run.'
+        if len(values)>1: continue
+        yield (f'{w} seeds the generators with {values.pop()} in every run, whatever its seed: what is drawn after it, such as '
+               'initial weights, does not vary. Remove it, or seed from the seed of the run.')
     for n in names:
         numbers = [self.number(n, s) for s in self.seeds if self.folder.read(n, s)]
         if len(numbers)>1 and len(set(numbers))==1: yield f'{n} gave {numbers[0]:.6g} with every seed: does the training use its seed?'
@@ -422,13 +449,24 @@ def warn(self:Runs, names):
 
 def _last_line(error): return next((l for l in reversed(error.strip().splitlines()[:-1]) if l.strip()), error.strip())
 
-# %% ../nbs/43_paired.ipynb #03b18842
+# %% ../nbs/43_paired.ipynb #2f019ebb
 @patch
 def scope(self:Runs, names, ratio):
     "What a verdict holds for"
-    fixed = [dict(split='this split', data='this order and augmentation', init='these initial weights', step='this dropout')[k] for k in STREAMS if k not in self.vary and k!='split']
-    base = 'new data of the same source' if ratio else 'this split only' if self.splits(names)==0 else 'this data only (whether the split varied is not known: pass `ratio` if it did)'
-    return ', '.join([base, *fixed])
+    fixed = dict(data='this order and augmentation', init='these initial weights', step='this dropout')
+    base = 'new data of the same source' if ratio else 'this split only'
+    if not ratio and self.splits(names) is None: base = 'this data only (whether the split varied is not known: pass `ratio` if it did)'
+    return ', '.join([base, *(v for k,v in fixed.items() if k not in self.vary)])
+
+@patch
+def varied(self:Runs, names):
+    "What varied with the seed: split and weights as the manifests have it, where they have it"
+    def differs(field):
+        values = [[o['manifest'].fields.get(field) for s in self.seeds if (o := self.folder.read(n, s))] for n in names]
+        return None if any(v is None for o in values for v in o) else any(len({str(v) for v in o})>1 for o in values)
+    seen = {k:v for k,v in dict(split=differs('data.split'), init=differs('learner.init')).items() if v is not None}
+    says = dict(split='split', data='order and augmentation', init='initial weights', step='dropout')
+    return 'Varied with the seed: ' + ', '.join(v for k,v in says.items() if seen.get(k, k in self.vary)) + '.'
 
 @patch
 def complete(self:Runs, *names):
@@ -445,14 +483,17 @@ def compared(self:Runs, a, b, ratio=None, higher=None, **kwargs):
     seeds,metric = self.complete(a, b),self.metric_name
     ratio = self.splits((a,b)) if ratio is None else ratio
     direction = higher_is_better(metric) if higher is None else higher
-    c = Comparison(*([self.number(n, s) for s in seeds] for n in (a,b)), seeds, names=(a,b), ratio=ratio or None, higher=True if direction is None else direction, **kwargs)
+    numbers = ([self.number(n, s) for s in seeds] for n in (a,b))
+    c = Comparison(*numbers, seeds, names=(a,b), ratio=ratio or None, higher=True if direction is None else direction, **kwargs)
     c.metric,c.points = metric,bool(_words(metric)&{'accuracy','acc'} or metric=='error_rate') and bool(max(c.a.max(), c.b.max())<=1)
-    c.scope,c.notes,c.failed = self.scope((a,b), ratio),list(self.notes((a,b))),[k for k in self.failed if k[0] in (a,b)]
+    c.scope,c.failed = self.scope((a,b), ratio),[k for k in self.failed if k[0] in (a,b)]
+    c.notes = [self.varied((a,b)), *self.notes((a,b))]
     if direction is None: c.notes.append(f'Taken as: higher {metric} is better. Pass `higher=False` if it is not.')
-    if not self.shares_split(a, b, seeds): c.notes.append('The two settings had different splits with the same seed, so pairing is weaker than it could be.')
+    if not self.shares_split(a, b, seeds): c.notes.append('The two settings had different splits with the same seed, so pairing is '
+                                                          'weaker than it could be.')
     return c
 
-# %% ../nbs/43_paired.ipynb #20c24081
+# %% ../nbs/43_paired.ipynb #85c91901
 def _seed_list(seeds):
     if isinstance(seeds, Integral) and not isinstance(seeds, bool): seeds = range(seeds)
     seeds = [check_seed(o, 'seeds') for o in seeds]
@@ -467,9 +508,12 @@ def _check_vary(vary):
 
 def _check_train(train, settings):
     if isinstance(train, tuple): return
-    if isinstance(train, Learner) or not callable(train): raise ValueError(f"`train` must be a function that trains with a seed, but it is a {type(train).__name__}: each process makes a learner of its own")
+    if isinstance(train, Learner) or not callable(train):
+        raise ValueError(f"`train` must be a function that trains with a seed, but it is a {type(train).__name__}: "
+                         "each process makes a learner of its own")
     for name,o in settings.items():
-        if not isinstance(o, dict): raise ValueError(f"the setting {name!r} must be a dict of keyword arguments for `train`, but it is {o!r}: pass for example `dict(lr=1e-3)`")
+        if not isinstance(o, dict):
+            raise ValueError(f"the setting {name!r} must be a dict of keyword arguments for `train`, but it is {o!r}: pass for example `dict(lr=1e-3)`")
         try: inspect.signature(train).bind(seed=0, **o)
         except TypeError as e: raise ValueError(f"`train` can't be called with `seed` and the setting {name!r}: {e}") from None
 
@@ -477,14 +521,17 @@ def _check_train(train, settings):
 def paired_runs(train, settings, seeds, path, metric, vary, n_workers, devices, progress):
     "The runs, in `path` or in a folder that is removed after it"
     _check_train(train, settings)
-    if isinstance(n_workers, bool) or not isinstance(n_workers, Integral) or n_workers<1: raise ValueError(f"`n_workers` must be 1 or more, but it is {n_workers!r}")
-    if len({_slug(o) for o in settings})<len(settings): raise ValueError(f"the names {', '.join(settings)} give the same folder: choose others")
+    if isinstance(n_workers, bool) or not isinstance(n_workers, Integral) or n_workers<1:
+        raise ValueError(f"`n_workers` must be 1 or more, but it is {n_workers!r}")
+    if len({_slug(o) for o in settings})<len(settings):
+        raise ValueError(f"the names {', '.join(settings)} give the same folder: choose others")
     with tempfile.TemporaryDirectory() as tmp:
-        runs = Runs(train, settings, _seed_list(seeds), tmp if path is None else path, metric, _check_vary(vary), n_workers, devices, progress)
+        folder = tmp if path is None else path
+        runs = Runs(train, settings, _seed_list(seeds), folder, metric, _check_vary(vary), n_workers, devices, progress)
         try: yield runs
         finally: runs.folder.lock.close()
 
-# %% ../nbs/43_paired.ipynb #0f603c30
+# %% ../nbs/43_paired.ipynb #fe9974e8
 def compare(
     train, # `train(seed=..., **setting)`: trains and returns the learner, a number or a dict of numbers
     a:dict, # First setting: keyword arguments for `train`
@@ -508,7 +555,8 @@ def compare(
     Comparison([0,1], [0,2], names=names, **{**kwargs, 'higher':True})  # checks the arguments before anything is trained
     with paired_runs(train, dict(zip(names, (a,b))), seeds, path, metric, vary, n_workers, devices, progress) as runs:
         runs.make(lambda: anytime and len(runs.complete(*names))>3 and _quietly(runs.compared, *names, **kwargs).verdict!='open')
-        if len(runs.complete(*names))<2: raise ProgramFailed('\n'.join([*runs.failed.values(), f'{len(runs.failed)} runs have failed: there are no two pairs to compare']))
+        if len(runs.complete(*names))<2:
+            raise ProgramFailed('\n'.join([*runs.failed.values(), f'{len(runs.failed)} runs have failed: there are no two pairs to compare']))
         c = runs.compared(*names, **kwargs)
         runs.warn(names)
         return c

@@ -24,7 +24,7 @@ def holm(
     res[order] = np.minimum(np.maximum.accumulate(ps[order]*(m-np.arange(m))), 1)
     return res
 
-# %% ../nbs/44_several.ipynb #bac2b15a
+# %% ../nbs/44_several.ipynb #9a99a282
 def pairs_of(
     names, # Names of the settings
     reference=None, # The one to compare with; default: the first. 'all': every one with every other
@@ -33,7 +33,8 @@ def pairs_of(
     names = list(names)
     if len(names)<2: raise ValueError(f"`settings` has {len(names)}: pass two or more, by name")
     if reference=='all': return list(itertools.combinations(names, 2))
-    if reference is not None and reference not in names: raise ValueError(f"`reference` is {reference!r}: pass one of {', '.join(names)}, or 'all'")
+    if reference is not None and reference not in names: raise ValueError(f"`reference` is {reference!r}: pass one of "
+                                                                          f"{', '.join(names)}, or 'all'")
     reference = names[0] if reference is None else reference
     return [(reference, o) for o in names if o!=reference]
 
@@ -57,7 +58,9 @@ class Comparisons:
         if c.verdict!='open' or c.smallest or not p<=1-self.confidence: return c.verdict
         return VERDICTS[1 if (c.difference>0)==c.higher else 2]
 
-    def __getitem__(self, pair): return self.comparisons[self.pairs.index(tuple(pair) if not isinstance(pair, str) else next(o for o in self.pairs if o[1]==pair))]
+    def __getitem__(self, pair):
+        pair = next(o for o in self.pairs if o[1]==pair) if isinstance(pair, str) else tuple(pair)
+        return self.comparisons[self.pairs.index(pair)]
     def __len__(self): return len(self.pairs)
     def __iter__(self): return iter(self.comparisons)
 
@@ -74,15 +77,18 @@ class Comparisons:
         rows = [self._head, *self._rows()]
         widths = [max(map(len, o)) for o in zip(*rows)]
         notes = dict.fromkeys(o for c in self.comparisons for o in c.all_notes if 'For this data set' not in o)
-        return '\n'.join([self._title(), *('  '.join(x.ljust(w) for x,w in zip(r, widths)).rstrip() for r in rows), *(f'  {o}' for o in notes)])
+        table = ('  '.join(x.ljust(w) for x,w in zip(r, widths)).rstrip() for r in rows)
+        return '\n'.join([self._title(), *table, *(f'  {o}' for o in notes)])
 
     def _repr_html_(self):
         cells = lambda r, tag: '<tr>' + ''.join(f'<{tag} style="text-align:left">{html.escape(o)}</{tag}>' for o in r) + '</tr>'
-        return f'<p><b>{html.escape(self._title())}</b></p><table>{cells(self._head, "th")}{"".join(cells(r, "td") for r in self._rows())}</table>'
+        rows = ''.join(cells(r, 'td') for r in self._rows())
+        return f'<p><b>{html.escape(self._title())}</b></p><table>{cells(self._head, "th")}{rows}</table>'
 
     def as_dict(self):
         "The family for a file"
-        return dict(confidence=self.confidence, comparisons=[dict(o.as_dict(), p_holm=float(p), verdict=v) for o,p,v in zip(self.comparisons, self.p, self.verdicts.values())])
+        each = zip(self.comparisons, self.p, self.verdicts.values())
+        return dict(confidence=self.confidence, comparisons=[dict(o.as_dict(), p_holm=float(p), verdict=v) for o,p,v in each])
 
     def plot(self, ax=None):
         "The differences with their intervals"
