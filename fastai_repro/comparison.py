@@ -261,7 +261,7 @@ def sentence(self:Comparison):
     sign = 1 if (self.verdict=='better')==self.higher else -1
     return f"{b} is {self.verdict} by {self.amount(sign*self.difference)} {self._basis(sign)}{self._unpaired_says()}"
 
-# %% ../nbs/42_comparison.ipynb #1643d134
+# %% ../nbs/42_comparison.ipynb #805e04e7
 @patch(as_prop=True)
 def all_notes(self:Comparison):
     "What has to be said besides: what the verdict holds for, and what limits it"
@@ -274,8 +274,8 @@ def all_notes(self:Comparison):
 @patch
 def _saved_says(self:Comparison):
     if not np.isfinite(self.saved): return ''
-    low,high = (f'{o:.2g}' for o in self.saved.interval)
-    return f"; {'pairing cost runs' if self.saved<1 else 'runs saved'}: {self.saved:.2g} times ({low} to {high})"
+    n,low,high = (_short(o, 2) for o in (self.saved, *self.saved.interval))
+    return f"; {'pairing cost runs' if self.saved<1 else 'runs saved'}: {n} times ({low} to {high})"
 
 @patch
 def _rows(self:Comparison):
