@@ -6,7 +6,7 @@
 __all__ = ['STREAMS', 'FIXED', 'fix_streams', 'PairedRun', 'describe', 'RunFolder', 'Launched', 'Runs', 'higher_is_better',
            'paired_runs', 'compare']
 
-# %% ../nbs/43_paired.ipynb #283a4866
+# %% ../nbs/43_paired.ipynb #dbfeb6b6
 import ctypes,inspect,json,os,pickle,random,re,shutil,signal,subprocess,sys,tempfile,time,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass,field
@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError,version
 from numbers import Integral,Number
 from pathlib import Path
 from types import CodeType,FunctionType,ModuleType
+from weakref import ref
 import numpy as np
 import torch
 from fastcore.basics import patch
@@ -29,10 +30,12 @@ from .verify import ProgramFailed,RunSpec,after_init,equip_learner,failure_text,
 from .verify import launch_run,pickle_functions,run_program,show_progress
 from .comparison import Comparison
 
-# %% ../nbs/43_paired.ipynb #33955085
-_recorded = {}  # of this process: the last metrics of each learner, by its id
+# %% ../nbs/43_paired.ipynb #9e5e6ade
+_recorded = {}  # of this process: by the id of each learner a reference to it and its last metrics
 
-def _names_of(recorder): return list(recorder.metric_names)[1:len(recorder.metric_names)-bool(recorder.add_time)]
+def _last_row(recorder):
+    names = list(recorder.metric_names)[1:len(recorder.metric_names)-bool(recorder.add_time)]
+    return dict(zip(names, map(float, recorder.values[-1])))
 
 class _Record(Callback):
     "Keeps the metrics of the last training epoch"
@@ -42,11 +45,11 @@ class _Record(Callback):
         trains = _recorded.pop('training', None)==id(self.learn)
         if not trains or not hasattr(self.learn, 'recorder') or hasattr(self.learn, 'lr_finder'): return
         _recorded.pop(id(self.learn), None)  # the last one is the last in the dict
-        _recorded[id(self.learn)] = dict(zip(_names_of(self.learn.recorder), map(float, self.learn.recorder.values[-1])))
+        _recorded[id(self.learn)] = ref(self.learn),_last_row(self.learn.recorder)
 
 def _of_learner(learn):
-    values = getattr(getattr(learn, 'recorder', None), 'values', None)
-    res = _recorded.get(id(learn)) or (values and dict(zip(_names_of(learn.recorder), map(float, values[-1]))))
+    seen,res = _recorded.get(id(learn), (lambda: None, None))
+    if seen() is not learn: res = _last_row(learn.recorder) if getattr(getattr(learn, 'recorder', None), 'values', None) else None
     if not res: raise ValueError('`train` returned a learner that was not trained: fit it before you return it')
     return res
 
@@ -103,7 +106,7 @@ def fix_streams(
         for name,f in plain.items():
             if vars(module).get(name) is f: setattr(module, name, fixed(f))
 
-# %% ../nbs/43_paired.ipynb #87381458
+# %% ../nbs/43_paired.ipynb #12c9b156
 def _end_with(parent):
     "A comparison that is killed leaves no training behind that nobody waits for (on Linux)"
     if sys.platform!='linux': return
@@ -134,7 +137,7 @@ class PairedRun:
         fix_program(spec)
         after_init(Learner, lambda learn: equip_learner(spec, learn))
         run_program(spec)
-        if not (last := [v for v in _recorded.values() if isinstance(v, dict)]): raise ValueError(f'{Path(script).name} trained no '
+        if not (last := [v[1] for v in _recorded.values() if isinstance(v, tuple)]): raise ValueError(f'{Path(script).name} trained no '
                                                                                                   f'`Learner`, so there is no metric')
         return last[-1]
 
