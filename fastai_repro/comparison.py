@@ -311,7 +311,7 @@ def as_dict(self:Comparison)->dict: # What JSON can hold; infinite numbers are N
     return dict(verdict=self.verdict, **numbers, **{k:[f(o) for o in v] for k,v in pairs.items()}, **settings, names=list(self.names),
                 a=self.a.tolist(), b=self.b.tolist(), notes=self.all_notes)
 
-# %% ../nbs/42_comparison.ipynb #d7ca6590
+# %% ../nbs/42_comparison.ipynb #3d72956c
 @patch
 def plot(self:Comparison, axs=None):
     "Paired dots with their lines; the difference with its interval over the seeds so far"
@@ -337,7 +337,7 @@ def _plot_looks(self:Comparison, ax):
     ax.fill_between(n[ok], (mean-half)[ok], (mean+half)[ok], alpha=0.25)
     ax.plot(n, mean, 'o-', ms=3)
     ax.axhline(0, color='black', lw=0.8)
-    for o in (self.smallest or 0)*np.array([-1, 1]): ax.axhline(o, color='gray', lw=0.8, ls=':')
+    if self.smallest: ax.axhspan(-self.smallest, self.smallest, color='gray', alpha=0.15)
     if ok.any() and (n>3).any(): ax.set_ylim(*_limits(mean, half, ok & ((n>3)|(n==n[-1]))))
     ax.set_xlabel('seeds')
     ax.set_ylabel(f'{self.names[1]} - {self.names[0]}')

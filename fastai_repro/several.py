@@ -24,7 +24,7 @@ def holm(
     res[order] = np.minimum(np.maximum.accumulate(ps[order]*(m-np.arange(m))), 1)
     return res
 
-# %% ../nbs/44_several.ipynb #9a99a282
+# %% ../nbs/44_several.ipynb #bab027a7
 def pairs_of(
     names, # Names of the settings
     reference=None, # The one to compare with; default: the first. 'all': every one with every other
@@ -101,7 +101,7 @@ class Comparisons:
             ax.plot(c.difference, i, 'o', color=colors[v])
         ax.axvline(0, color='black', lw=0.8)
         ax.set_yticks(range(len(self)), [f'{b} - {a}' for a,b in self.pairs])
-        ax.invert_yaxis()
+        ax.set_ylim(len(self)-0.5, -0.5)
         ax.set_xlabel(self.comparisons[0].metric or 'difference')
         return ax
 
