@@ -200,7 +200,7 @@ def unpaired_interval(self:Comparison):
     half = float(stdtrit(df, (1+self.confidence)/2)*np.sqrt((va+vb)*(1/n+(self.ratio or 0))))
     return self.difference-half,self.difference+half
 
-# %% ../nbs/42_comparison.ipynb #8f0cbeda
+# %% ../nbs/42_comparison.ipynb #5eb2f576
 def _decimals(half):
     "Decimals for numbers that are known to within `half`: two digits of it"
     return int(np.clip(1-np.floor(np.log10(half)), 0, 8)) if np.isfinite(half) and half>0 else 4
@@ -223,6 +223,7 @@ def range_text(self:Comparison, sign=1, interval=None):
 def amount(self:Comparison, x):
     "A difference to be read, with as many digits as are known"
     scale,unit = self._scale
+    if not np.isfinite(x): return _short(x)
     return f'{x*scale:.{_decimals(scale*(self.interval[1]-self.interval[0])/2)}f}{unit}'
 
 @patch
@@ -232,7 +233,7 @@ def _basis(self:Comparison, sign=1):
     way = '' if self.higher else ', lower is better'
     return f'({self.range_text(sign)}, {100*self.confidence:.4g} %, {self.n} seeds{looked}{way})'
 
-# %% ../nbs/42_comparison.ipynb #489442fc
+# %% ../nbs/42_comparison.ipynb #de543ff5
 @patch
 def _unpaired_says(self:Comparison):
     s = self.saved
@@ -244,6 +245,7 @@ def _unpaired_says(self:Comparison):
 @patch
 def _why_open(self:Comparison):
     "The reason why it is open, and what would settle it"
+    if (self.d==0).all(): return '; both gave the same numbers: did the setting reach the training?'
     if self._nothing_varies:
         return '; all differences are equal up to rounding, so nothing says how they vary: does the training use its seed?'
     if np.isinf(self._looks[3][-1]): return '; so few seeds say nothing when they are looked at one by one'
