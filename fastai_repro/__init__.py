@@ -1,2 +1,19 @@
 "fastai training runs that repeat bit for bit"
 __version__ = "0.0.1"
+
+from fastai_repro.streams import stream_seed
+from fastai_repro.seed import set_seed,seeded,deterministic
+from fastai_repro.digest import digest
+from fastai_repro.digits import digits_path
+from fastai_repro.objects import register_reseed
+from fastai_repro.data import ReproDataBlock,repro_dls
+from fastai_repro.layers import find_nondeterministic,on_cpu,replace_nondeterministic
+from fastai_repro.manifest import RunManifest
+from fastai_repro.callback import ReproCallback
+from fastai_repro.trace import TraceCallback,Divergence,compare_traces
+from fastai_repro.resume import ResumeCallback,register_resume
+from fastai_repro.verify import verify,assert_reproducible,assert_worker_invariant
+
+__all__ = ['stream_seed', 'set_seed', 'seeded', 'deterministic', 'digest', 'digits_path', 'register_reseed', 'ReproDataBlock', 'repro_dls', 'find_nondeterministic', 'on_cpu', 'replace_nondeterministic',
+           'RunManifest', 'ReproCallback', 'TraceCallback', 'Divergence', 'compare_traces', 'ResumeCallback', 'register_resume',
+           'verify', 'assert_reproducible', 'assert_worker_invariant']

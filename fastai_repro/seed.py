@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['device_generators', 'get_states', 'set_states', 'global_generators', 'seed_cpu', 'seed_all', 'isolated',
-           'deterministic', 'set_seed', 'seeded']
+           'deterministic', 'set_seed', 'is_seeded', 'seeded']
 
-# %% ../nbs/10_seed.ipynb #b7ca666f
+# %% ../nbs/10_seed.ipynb #743fa013
 import os,random
 from struct import unpack
 from contextlib import contextmanager
+from weakref import WeakSet
 import numpy as np
 import torch
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from .streams import check_seed,derived_key,stream_key
 
 # %% ../nbs/10_seed.ipynb #7892c259
@@ -127,7 +129,17 @@ def set_seed(
     os.environ['PYTHONHASHSEED'] = str(s%2**32)
     if reproducible or strict: _make_deterministic(strict, fill)
 
-# %% ../nbs/10_seed.ipynb #49a01d4b
+# %% ../nbs/10_seed.ipynb #8a9d026d
+_made = WeakSet()  # modules that got their weights under `seeded`
+
+def _note(module, name, param): _made.add(module)
+
+def is_seeded(
+    model:torch.nn.Module
+)->bool:
+    "Did all modules of `model` get their weights under `seeded`?"
+    return all(o in _made for o in model.modules() if o._parameters)
+
 @contextmanager
 def seeded(
     seed:int, # Seed, 0 to 2**64-1
@@ -138,7 +150,9 @@ def seeded(
     fresh,outer = torch.cuda.is_available() and not torch.cuda.is_initialized(),torch.initial_seed()
     seed_all(key)
     if fresh: torch.cuda._lazy_call(lambda: [_seed_device(g, key) for g in torch.cuda.default_generators], seed_all=True)
+    hook = register_module_parameter_registration_hook(_note)
     try: yield
     finally:
+        hook.remove()
         if fresh: torch.cuda.manual_seed_all(outer)  # also if CUDA was started inside
         set_states(states)
