@@ -275,7 +275,7 @@ def judge_silent(case, o, moved): return not moved and not o['errors'] and not a
 judges = {1:judge_hidden, 2:judge_hidden, 3:judge_rehearsed, 4:judge_silent, 5:lambda *_: None}
 
 def cut(text, n=110):
-    text = re.sub(r'\s+', ' ', text).replace('|', '/')
+    text = re.sub(r' at 0x[0-9a-f]+', '', re.sub(r'\s+', ' ', text)).replace('|', '/')
     return text if len(text)<=n else text[:n]+'...'
 
 def what_moved(o, moved): return f"differs: {', '.join(moved)}" if moved else 'same bits'
