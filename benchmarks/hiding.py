@@ -1,6 +1,6 @@
 """A battery of hiding places of random generators: is each found, or said aloud?
 
-    python benchmarks/hiding.py [--only NAMES] [--groups 1,2] [--plain] [--real_spawn] [--out F.md]
+    python benchmarks/hiding.py [--only NAMES] [--groups 1,2] [--plain] [--jobs 2] [--real-spawn] [--out F.md]
 
 Each case of `hiding_cases.py` is a small training. It is run without workers, again on the same loaders, with 1 and 2 forked workers,
 with 2 that start fresh and unpickle what they get, in another process under another hash seed, as a second `fine_tune`, and without the
@@ -14,7 +14,7 @@ rehearsal; the bits of all weights, losses, metrics and batches are compared wit
 | 5: what even a rehearsal may not see | shown, not counted |
 
 Workers that start fresh come from a fork server that has imported the cases already, which takes a tenth of the time of a spawn and shows
-the same: nothing reaches them but what is pickled. `--real_spawn` spawns them. `--plain` is the control: fastai alone, seeded with
+the same: nothing reaches them but what is pickled. `--real-spawn` spawns them. `--plain` is the control: fastai alone, seeded with
 `set_seed` before the loaders and before the training, and exit status 0.
 """
 import contextlib,inspect,json,multiprocessing,os,re,signal,subprocess,sys,tempfile,time,traceback,warnings
@@ -241,7 +241,7 @@ def in_process(names, task, method, plain, hashseed, say):
     "Results of the cases by name; a process that dies takes only one case with it"
     res,left = {},list(names)
     while left:
-        flags = [*(['--plain'] if plain else []), *(['--real_spawn'] if method=='spawn' else [])]
+        flags = [*(['--plain'] if plain else []), *(['--real-spawn'] if method=='spawn' else [])]
         cmd = [sys.executable, __file__, '--child', task, '--only', ','.join(left), *flags]
         env = {**os.environ, 'PYTHONHASHSEED':str(hashseed), 'PYTHONPATH':os.pathsep.join([str(here), os.environ.get('PYTHONPATH','')])}
         with subprocess.Popen(cmd, stdout=subprocess.PIPE, text=True, env=env) as p:
