@@ -25,7 +25,7 @@ from .loaders import key_dls
 from .manifest import RunWriter
 from .layers import replace_nondeterministic
 
-# %% ../nbs/30_callback.ipynb #5e2a06b2
+# %% ../nbs/30_callback.ipynb #3838b1f2
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
@@ -39,7 +39,7 @@ class ReproCallback(_QuickCallback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
     order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass,_held = None,None,None,('look', 0),None
-    _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular = False,False,False,(),False,False,False,False
+    _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular,_is_first,_listed = False,False,False,(),False,False,False,False,False,False
 
     def __init__(self,
         seed:int=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
@@ -158,12 +158,12 @@ def _key(self:ReproCallback, dls):
     self._run_seed = seed
     return dls
 
-# %% ../nbs/30_callback.ipynb #bf45fb32
+# %% ../nbs/30_callback.ipynb #79ec08e1
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
     "Around a fit, or a validation or batch outside of one"
-    self._inside,self._fitting,self._clocks,self._next,self._regular = True,fit,[],self._base,False
+    self._inside,self._fitting,self._clocks,self._next,self._regular,self._stepped,self._is_first,self._listed = True,fit,[],self._base,False,False,fit,False
     self._finding = fit and any(isinstance(o, LRFinder) for o in self.learn.cbs)
     grads = _grads(self.learn.model) if self._finding else None
     if fit or self._held is None: self._find_generators()
@@ -201,11 +201,14 @@ def _begin_fit(self:ReproCallback):
 @patch
 def _find_generators(self:ReproCallback):
     "The generators that the model, the loss, the optimizer, the callbacks and the learner itself hold; the loaders look after theirs"
-    learn = self.learn
-    self._held = Generators(dict(learner=learn), skip=[self, learn.dls, *learn.dls.loaders, vars(learn).get('dl')])
-    if self._fitting and self._held.unkeyed:
-        self._key(learn.dls)._clock.tell(f"the generator at `{self._held.unkeyed[0]}` can't be seeded by a key, because it takes no seeds or is one of several in a set. "
-                                         "Results change from run to run: use one of python's, numpy's or torch's, in a list or an attribute")
+    learn,before = self.learn,self._held
+    self._held = Generators(dict(learner=learn), skip=[self, type(self), _Hook, learn.dls, *learn.dls.loaders, vars(learn).get('dl')])
+    if not self._fitting: return
+    tell = self._key(learn.dls)._clock.tell
+    if self._held.unkeyed: tell(f"the generator at `{self._held.unkeyed[0]}` can't be seeded by a key, because it takes no seeds or is one of several in a set. "
+                                "Results change from run to run: use one of python's, numpy's or torch's, in a list or an attribute")
+    if self._listed and (new := [path for path,o in self._held.found if all(o is not x for _,x in before.found)]):
+        tell(f"the generator at `{new[0]}` was made in the middle of a fit, so what it drew at first does not follow from the seed: make it in `__init__`")
 
 @patch
 def _seed(self:ReproCallback, key):
@@ -218,7 +221,7 @@ def _end_fit(self:ReproCallback):
     _trained.add(self.learn.model)
     if self.restore: self._end = digest(self.learn.model)
 
-# %% ../nbs/30_callback.ipynb #84475f1a
+# %% ../nbs/30_callback.ipynb #c2c2a2a6
 @patch
 def _seed_event(self:ReproCallback, event): self._seed(stream_key(self._run_seed, 'event', event, *self._pass))
 
@@ -228,6 +231,7 @@ def _enter(self:ReproCallback, epoch):
     clock = self._key(self.learn.dls)._clock
     if all(c is not clock for c,_ in self._clocks): self._clocks.append((clock, clock.looks))
     if clock.epoch!=epoch: self._find_generators()
+    self._listed = True  # from here on all should be there
     clock.begin(epoch)
     clock.after_batch = self._seed_unseen_step
     self._next,self._pass = epoch+1,('epoch', epoch)
@@ -286,6 +290,9 @@ def before_batch(self:ReproCallback):
 
 @patch
 def _seed_step(self:ReproCallback, f):
+    if self._is_first and self._learn.iter:
+        self._is_first = False
+        self._find_generators()
     self._stepped = True
     self._seed_batch('step')
     f()

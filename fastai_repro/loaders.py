@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['key_dls', 'is_keyed', 'has_places']
 
-# %% ../nbs/20_loaders.ipynb #ef23d3ae
+# %% ../nbs/20_loaders.ipynb #73df0f5b
 import itertools,random,warnings
 from collections import Counter
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ from fastai.data.core import DataLoaders
 from .streams import check_seed,derived_key,stream_key,stream_keys
 from .seed import isolated,seed_cpu,seed_all,seeded
 from .objects import Generators
-from .rehearsal import rehearse
+from .rehearsal import bits_of,rehearse
 
 # %% ../nbs/20_loaders.ipynb #49f86dca
 class _Clock:
@@ -54,17 +54,18 @@ class _Clock:
         if not self.told: warnings.warn(text)
         self.told = True
 
-# %% ../nbs/20_loaders.ipynb #71cfc295
+# %% ../nbs/20_loaders.ipynb #0073d7ab
 def _on_one_thread(f):
     "`f` with one torch thread, as in workers: large reductions differ with the number of threads"
     def g(*args):
         n = torch.get_num_threads()
+        if n==1: return f(*args)
         torch.set_num_threads(1)
         try: return f(*args)
         finally: torch.set_num_threads(n)
     return g
 
-# %% ../nbs/20_loaders.ipynb #093adeb1
+# %% ../nbs/20_loaders.ipynb #1e6ceb46
 class _Rehearsed:
     "A batch on its way from a worker, with the name of what is no function of its key"
     def __init__(self, batch, what, who): self.batch,self.what,self.who = batch,what,who
@@ -89,17 +90,19 @@ class _Maker:
         return self.collated(key, [*itertools.starmap(self.item, keyed), *map(self.make, rest)])
 
     def rehearsed_batch(self, key, keyed, rest=()):
-        "The same, with its first item and itself made twice"
-        items,who = [],None
+        "The same, with its first item and itself made twice: the item when all others are there, so that what remembers the last one is seen"
+        items,first = [],None
         for k,idx in keyed:
             items.append(self.item(k, idx))
-            if who is None and items[-1] is not None: who = rehearse(lambda: self.item(k, idx), items[-1], self.roots)
+            if first is None and items[-1] is not None: first = k,idx,bits_of(items[-1])
         items += map(self.make, rest)
         try: again = deepcopy(items)
         except Exception: again = None  # what can't be copied is not collated twice
         batch = self.collated(key, items)
+        made = bits_of(batch)
+        who = first and rehearse(lambda: self.item(*first[:2]), first[2], self.roots, lambda: self.item(*keyed[-1]))
         if who: return _Rehearsed(batch, 'item', who)
-        who = again is not None and rehearse(lambda: self.collated(key, deepcopy(again)), batch, self.roots)
+        who = again is not None and rehearse(lambda: self.collated(key, deepcopy(again)), made, self.roots)
         return _Rehearsed(batch, 'batch', who) if who else batch
 
 def _say_rehearsed(loader, what, who):
@@ -148,7 +151,7 @@ def _is_quiet(pipeline):
 
 def _is_from(dl, module, *names): return all(getattr(dl._plain, n).__module__==module and n not in vars(dl) for n in names)
 
-# %% ../nbs/20_loaders.ipynb #13fcf9f8
+# %% ../nbs/20_loaders.ipynb #28e93637
 class _KeyedDL(_Keyed):
     "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the generators alone"
     _loader,_own,_pass,_ordering,_by_batch,_first,_taken,_held,_check = None,True,None,False,False,0,0,None,False
@@ -183,7 +186,7 @@ class _KeyedDL(_Keyed):
         try: again = deepcopy(b)
         except Exception: again = None
         res = self._after_batch(b, key)
-        who = again is not None and rehearse(lambda: self._after_batch(deepcopy(again), key), res, dict(tfms=self.after_batch))
+        who = again is not None and rehearse(lambda: self._after_batch(deepcopy(again), key), bits_of(res), dict(tfms=self.after_batch))
         if who: self._clock.tell(_say_rehearsed(self._loader, 'batch', who))
         return res
 
@@ -245,7 +248,7 @@ class _KeyedDL(_Keyed):
 
     def _create_batch(self, k, idxs, n, item_key, batch_key, make):
         start = k*(self.bs or 1)
-        return make(batch_key(k), ((item_key(start+i),o) for i,o in enumerate(idxs[:n])), idxs[n:])
+        return make(batch_key(k), [(item_key(start+i),o) for i,o in enumerate(idxs[:n])], idxs[n:])  # keys at once: between items the caches are cold
 
     def _collate(self, items):
         items = [o for o in items if o is not None]

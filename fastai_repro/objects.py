@@ -106,7 +106,7 @@ def _takes_seeds(o):
     o.setstate(state)
     return draws[0]==draws[1]
 
-# %% ../nbs/12_objects.ipynb #008cbd58
+# %% ../nbs/12_objects.ipynb #96e7efa3
 _atoms = (str,bytes,bytearray,int,float,complex,type(None),PurePath,np.generic,np.dtype,range,slice,torch.dtype,torch.device,torch.Tensor,CodeType)
 
 @lru_cache(maxsize=None)
@@ -177,6 +177,7 @@ def parts_of(
         yield from special(o)
         return
     if container: yield from _elements(o)
+    if isinstance(o, torch.nn.Module): yield from ((f'.{k}',v) for k,v in list(o._modules.items()))
     try: held = object.__getattribute__(o, '__dict__')
     except AttributeError: held = None
     if type(held) is dict: yield from ((f'.{k}',v) for k,v in list(held.items()))

@@ -49,9 +49,9 @@ def bits_of(
     if hasattr(o, 'to_numpy'): return [*head, inner(o.to_numpy())]
     return [*head, *(x for k,v in getattr(o, '__dict__', {}).items() for x in (k, inner(v)))]
 
-# %% ../nbs/16_rehearsal.ipynb #27ae8a13
+# %% ../nbs/16_rehearsal.ipynb #36730ea0
 class _Call:
-    def __init__(self, owner): self.owner,self.inner,self.bits = owner,[],None
+    def __init__(self, owner, args=None): self.owner,self.args,self.inner,self.bits = owner,bits_of(args),[],None
 
 def _owners(roots):
     "The objects that take part, by id, and the code of functions among them: not what only code names"
@@ -68,10 +68,10 @@ def _recorded(make, objects, codes):
     stack = [top]
     def note(frame, event, arg):
         if event=='call':
-            code,owner = frame.f_code,None
-            if code in codes: owner = codes[code]
-            elif code.co_argcount: owner = objects.get(id(frame.f_locals.get(code.co_varnames[0])))
-            stack.append(None if owner is None else _Call(owner))
+            code = frame.f_code
+            args = [frame.f_locals.get(n) for n in code.co_varnames[:code.co_argcount+code.co_kwonlyargcount]]
+            if code in codes: stack.append(_Call(codes[code], args))
+            else: stack.append(_Call(objects[id(args[0])], args[1:]) if args and id(args[0]) in objects else None)
         elif event=='return' and len(stack)>1:
             call = stack.pop()
             if call is None: return
@@ -84,23 +84,25 @@ def _recorded(make, objects, codes):
     return top
 
 def _begins(a, b):
-    "The innermost call in `a` that is the first to return other bits than in `b`"
+    "The innermost call in `a` that is the first to return other bits than in `b` for the same arguments"
     for x,y in zip(a.inner, b.inner):
-        if x.owner is not y.owner or x.bits!=y.bits: return _begins(x, y) or x
-    return None
+        if x.owner is y.owner and x.args==y.args and x.bits!=y.bits: return _begins(x, y) or x
 
 def _name(o): return getattr(o, '__qualname__', None) or str(getattr(o, 'name', '') or type(o).__name__)
 
 def culprit(
     make, # Function without arguments that makes something from a key
     roots:dict, # The objects that take part, by name
+    between=None, # Function to call between the two
 )->str: # Name of a class or function; None if `make` made the same now
     "Who is the first to return other bits when `make` is called twice?"
     objects,codes = _owners(roots)
-    found = _begins(*(_recorded(make, objects, codes) for _ in range(2)))
+    first = _recorded(make, objects, codes)
+    if between: between()
+    found = _begins(first, _recorded(make, objects, codes))
     return None if found is None else _name(found.owner)
 
-# %% ../nbs/16_rehearsal.ipynb #95324404
+# %% ../nbs/16_rehearsal.ipynb #945101aa
 class _Kept:
     "The plain attributes of objects, to be put back"
     def __init__(self, roots):
@@ -113,10 +115,11 @@ class _Kept:
 
 def rehearse(
     make, # Function without arguments that makes it again, from its key
-    made, # What was made the first time
+    first, # `bits_of` what was made the first time
     roots:dict, # The objects that take part, by name
+    between=None, # Function that makes something else
 )->str: # '' if the bits are the same, else who is the first to return others, or '?'
     "Does `make` make the same bits once more?"
-    first,kept = bits_of(made),_Kept(roots)
-    try: return '' if bits_of(make())==first else culprit(make, roots) or '?'
+    kept = _Kept(roots)
+    try: return '' if bits_of(make())==first else culprit(make, roots, between) or '?'
     finally: kept.put_back()
