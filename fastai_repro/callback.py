@@ -25,7 +25,7 @@ from .loaders import key_dls
 from .manifest import RunWriter
 from .layers import replace_nondeterministic
 
-# %% ../nbs/30_callback.ipynb #3838b1f2
+# %% ../nbs/30_callback.ipynb #230ab195
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
@@ -39,7 +39,7 @@ class ReproCallback(_QuickCallback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
     order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass,_held = None,None,None,('look', 0),None
-    _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular,_is_first,_listed = False,False,False,(),False,False,False,False,False,False
+    _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular,_is_first,_listed,_begun = False,False,False,(),False,False,False,False,False,False,False
 
     def __init__(self,
         seed:int=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
@@ -158,7 +158,7 @@ def _key(self:ReproCallback, dls):
     self._run_seed = seed
     return dls
 
-# %% ../nbs/30_callback.ipynb #79ec08e1
+# %% ../nbs/30_callback.ipynb #e4ff91af
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
@@ -192,17 +192,18 @@ def after_cancel_fit(self:ReproCallback): self._cancelled = True
 def _begin_fit(self:ReproCallback):
     self._cancelled = False
     if self.strict: self._replace_layers()
-    begins = self._pending and not self._finding
-    if begins: self._begin()
+    if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
-    if begins: clock.told,clock.to_check = False,set(range(len(self.learn.dls.loaders))) if self.check else set()
+    if self._begun and not self._finding: self._begun,clock.told,clock.to_check = False,False,set(range(len(self.learn.dls.loaders)*self.check))
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
 
 @patch
 def _find_generators(self:ReproCallback):
     "The generators that the model, the loss, the optimizer, the callbacks and the learner itself hold; the loaders look after theirs"
     learn,before = self.learn,self._held
-    self._held = Generators(dict(learner=learn), skip=[self, type(self), _Hook, learn.dls, *learn.dls.loaders, vars(learn).get('dl')])
+    parts,cbs = {n:getattr(learn, n, None) for n in ('model','loss_func','opt','metrics')},{}
+    for o in learn.cbs.sorted('order'): cbs[f'{o.name}{sum(n.startswith(o.name) for n in cbs) or ""}'] = o  # by name: who joins moves nobody
+    self._held = Generators(dict(**parts, **cbs, learner=learn), skip=[self, type(self), _Hook, learn.dls, *learn.dls.loaders, vars(learn).get('dl')])
     if not self._fitting: return
     tell = self._key(learn.dls)._clock.tell
     if self._held.unkeyed: tell(f"the generator at `{self._held.unkeyed[0]}` can't be seeded by a key, because it takes no seeds or is one of several in a set. "
@@ -319,7 +320,7 @@ def _replace_layers(self:ReproCallback):
     if left: says.append(f"What has none and can't be replaced raises an error, or is slow, if a fit reaches it on CUDA: {_listed(left)}. See `on_cpu`.")
     warnings.warn(' '.join(says))
 
-# %% ../nbs/30_callback.ipynb #70bc9af1
+# %% ../nbs/30_callback.ipynb #7d720c1d
 @patch
 def restart(self:ReproCallback):
     "Begin a run: epochs count from 0 again, the loaders are rewound or rebuilt, with `restore` the weights are put back"
@@ -335,7 +336,7 @@ def _begin(self:ReproCallback):
     if self.restore: self._restore() if self._runs else self._remember()
     if not self._runs: _compare_start(self.learn.model, self._run_seed, self._born)
     if self.writer: self.writer.new_run()
-    self._base,self._pending,self._runs = 0,False,self._runs+1
+    self._base,self._pending,self._begun,self._runs = 0,False,True,self._runs+1
 
 # %% ../nbs/30_callback.ipynb #eacfef2f
 _starts,_trained = {},weakref.WeakSet()

@@ -65,7 +65,7 @@ def _on_one_thread(f):
         finally: torch.set_num_threads(n)
     return g
 
-# %% ../nbs/20_loaders.ipynb #1e6ceb46
+# %% ../nbs/20_loaders.ipynb #3d9820f2
 class _Rehearsed:
     "A batch on its way from a worker, with the name of what is no function of its key"
     def __init__(self, batch, what, who): self.batch,self.what,self.who = batch,what,who
@@ -116,9 +116,9 @@ def _unwrap(clock, loader, b):
     clock.tell(_say_rehearsed(loader, b.what, b.who))
     return b.batch
 
-def _generators(clock, loader, name, root, skip=()):
-    "The generators that `root` leads to; what can't be keyed is told in a fit"
-    held = Generators({name:root}, skip=[clock, *skip])
+def _generators(clock, loader, roots, skip=()):
+    "The generators that `roots` lead to; what can't be keyed is told in a fit"
+    held = Generators(roots, skip=[clock, *skip])
     if clock.epoch is None: return held
     if held.unkeyed: clock.tell(f"loader {loader}: the generator at `{held.unkeyed[0]}` can't be seeded by a key, because it takes no seeds or is one of several in a set. "
                                 "Results change from run to run or with `num_workers`: use one of python's, numpy's or torch's, in a list or an attribute")
@@ -151,7 +151,7 @@ def _is_quiet(pipeline):
 
 def _is_from(dl, module, *names): return all(getattr(dl._plain, n).__module__==module and n not in vars(dl) for n in names)
 
-# %% ../nbs/20_loaders.ipynb #28e93637
+# %% ../nbs/20_loaders.ipynb #eec68605
 class _KeyedDL(_Keyed):
     "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the generators alone"
     _loader,_own,_pass,_ordering,_by_batch,_first,_taken,_held,_check = None,True,None,False,False,0,0,None,False
@@ -163,7 +163,9 @@ class _KeyedDL(_Keyed):
         self.rng,items = random.Random(derived_key(key, b'rng')),getattr(self, 'items', None)
         if isinstance(items, ReindexCollection): items.idxs.items.sort()  # `LMDataLoader` shuffles on top of its last order
 
-    def _find(self): return _generators(self._clock, self._loader, 'loader', self, skip=[self.rng])
+    def _find(self):
+        parts = {n:vars(self).get(n) for n in ('dataset','after_item','before_batch','after_batch')}
+        return _generators(self._clock, self._loader, dict(**parts, loader=self), skip=[self.rng])
 
     def _start(self, path, first):
         "Settle the order of the pass `path` and start the workers with batch number `first`"
@@ -241,7 +243,7 @@ class _KeyedDL(_Keyed):
 
     def _create_batches(self, samps, item_key, batch_key, check):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
-        bs,n,make = self.bs or 1,self._n_seeded(),_Maker(self.do_item, self._collate, self._held.without('loader.after_batch'), dict(loader=self))
+        bs,n,make = self.bs or 1,self._n_seeded(),_Maker(self.do_item, self._collate, self._held.without('after_batch'), dict(loader=self))
         create = _on_one_thread(self._create_batch) if n else lambda k, idxs, *_: self._collate([self.do_item(o) for o in idxs])
         for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
             yield create(self._first + j*self.num_workers + self.offs, idxs, n, item_key, batch_key, make.rehearsed_batch if check and j==0 else make.batch)
@@ -303,7 +305,7 @@ class _KeyedDLs(_Keyed):
             for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch','_first','_taken','_held','_check'): o.__dict__.pop(k, None)
         return res
 
-# %% ../nbs/20_loaders.ipynb #0567cabc
+# %% ../nbs/20_loaders.ipynb #033009c0
 class _KeyedItems(Dataset, GetAttr):
     "A dataset whose indices bring their keys along, and that collates its items"
     _default,held = 'dataset',None
@@ -346,7 +348,7 @@ class _KeyedTorch(TorchLoader):
         path = (self._loader, *clock.next_pass(self._loader))
         check = path==(self._loader, 'epoch', clock.epoch) and self._loader in clock.to_check
         clock.to_check.discard(self._loader)
-        held = _generators(clock, self._loader, 'loader', [self.dataset.dataset, self.dataset.collate, self.order.sampler, self.worker_init_fn])
+        held = _generators(clock, self._loader, dict(dataset=self.dataset.dataset, collate_fn=self.dataset.collate, sampler=self.order.sampler, worker_init_fn=self.worker_init_fn))
         self.dataset.held = held
         def start():
             key = stream_key(clock.seed, 'order', *path)
@@ -363,7 +365,7 @@ class _KeyedIter(GetAttr):
     def __len__(self): return len(self.dl)
     def __iter__(self):
         path = (self._loader, *self._clock.next_pass(self._loader))
-        held = _generators(self._clock, self._loader, 'loader', self.dl)
+        held = _generators(self._clock, self._loader, dict(loader=self.dl))
         def start():
             key = stream_key(self._clock.seed, 'order', *path)
             seed_all(key)

@@ -6,10 +6,10 @@
 __all__ = ['is_installed', 'is_users', 'names_in', 'register_reseed', 'is_generator', 'is_atom', 'parts_of', 'walk_objects',
            'Generators']
 
-# %% ../nbs/12_objects.ipynb #9151ae5a
+# %% ../nbs/12_objects.ipynb #5aba473b
 import dis,random,sys,sysconfig
 from collections import OrderedDict,deque
-from functools import lru_cache
+from functools import cached_property,lru_cache
 from itertools import islice
 from pathlib import Path,PurePath
 from struct import unpack
@@ -186,7 +186,7 @@ def parts_of(
         except AttributeError: pass
     if mine: yield f':{mine.__qualname__}',mine
 
-# %% ../nbs/12_objects.ipynb #823f1ea5
+# %% ../nbs/12_objects.ipynb #66f69ba6
 _plain_containers = {dict,list,tuple,set,frozenset,OrderedDict}  # modules hold many empty ones
 
 def walk_objects(
@@ -195,33 +195,39 @@ def walk_objects(
     skip=(), # Objects not to enter
     left_out:list=None, # Gets the path of the first object that was left out, if any were
 ): # Pairs of a path, a string, and an object
-    "Everything that `roots` lead to, each object once, nearest first"
-    seen,todo = {id(o):o for o in skip},deque(roots.items())
-    while todo:
-        path,o = todo.popleft()
-        if id(o) in seen: continue
-        if len(seen)-len(skip)>=most:
-            if left_out is not None: left_out.append(path)
-            return
-        seen[id(o)] = o  # kept, so that no other object gets its `id`
-        yield path,o
-        todo.extend((path+step, x) for step,x in islice(parts_of(o), most) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
+    "Everything that `roots` lead to, each object once"
+    seen = {id(o):o for o in skip}
+    for root in roots.items():
+        todo = deque([root])
+        while todo:
+            path,o = todo.popleft()
+            if id(o) in seen or _is_atom(type(o)): continue
+            if len(seen)-len(skip)>=most:
+                if left_out is not None: left_out.append(path)
+                return
+            seen[id(o)] = o  # kept, so that no other object gets its `id`
+            yield path,o
+            todo.extend((path+step, x) for step,x in islice(parts_of(o), most) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
 
-# %% ../nbs/12_objects.ipynb #88479674
+# %% ../nbs/12_objects.ipynb #ba19f064
 class Generators:
     "The generators that objects lead to"
     def __init__(self,
         roots:dict, # Objects to begin with, by name
         skip=(), # Objects not to enter
     ):
+        self.roots,self.skip = roots,skip
+        self._find()
+
+    def _find(self):
         self.left_out = []
-        found = [(path,o) for path,o in walk_objects(roots, skip=[*skip, *global_generators()], left_out=self.left_out) if is_generator(o)]
+        found = [(path,o) for path,o in walk_objects(self.roots, skip=[*self.skip, *global_generators()], left_out=self.left_out) if is_generator(o)]
         paths = [path for path,_ in found]
         self.unkeyed = [path for path,o in found if paths.count(path)>1 or not _takes_seeds(o)]  # members of one set, or what no seed reaches
         self.found = [(path,o) for path,o in found if path not in self.unkeyed]
-        self._prepare()
 
-    def _prepare(self): self._seeds = [(path.encode(),o,_kind(type(o))[0]) for path,o in self.found]
+    @cached_property
+    def _seeds(self): return [(path.encode(),o,_kind(type(o))[0]) for path,o in self.found]
 
     def seed(self,
         key:bytes # Key of a stream, 32 bytes
@@ -235,18 +241,19 @@ class Generators:
             if s is not None: _kind(type(o))[2](o, s)
 
     def without(self,
-        *paths:str # Beginnings of paths
+        root:str # Name of a root
     ):
         "These generators but for those found there"
-        res = object.__new__(Generators)
-        res.__dict__.update(vars(self), found=[(p,o) for p,o in self.found if not p.startswith(paths)])
-        res._prepare()
+        res = Generators({}, self.skip)
+        res.found = [(p,o) for p,o in self.found if not p.startswith(root)]
         return res
 
     def __len__(self): return len(self.found)
-    def __getstate__(self): return {k:v for k,v in vars(self).items() if k!='_seeds'}
-    def __setstate__(self, state):
-        self.__dict__.update(state)
-        if new := [type(o).__name__ for _,o in self.found if not is_generator(o)]:
-            raise RuntimeError(f"`{new[0]}` is not known in this worker: call `register_reseed({new[0]}, ...)` where the class is defined, so that spawned workers call it too")
-        self._prepare()
+    def __getstate__(self): return dict(roots=self.roots, skip=self.skip)
+    def __getattr__(self, name):
+        "In a spawned worker, where global variables are other objects, the search is made again when all is there"
+        if name not in ('found','unkeyed','left_out'): raise AttributeError(name)
+        self._find()
+        return vars(self)[name]
+
+_special[Generators] = lambda o: ()  # who keeps a list of generators does not hold them
