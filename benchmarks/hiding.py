@@ -52,7 +52,7 @@ def caught():
     with warnings.catch_warnings(record=True) as ws:
         warnings.simplefilter('always')
         try: yield texts
-        finally: texts += [str(w.message) for w in ws if str(Path(w.filename).resolve()).startswith(folder)]
+        finally: texts += [str(w.message) for w in ws if w.category is not ResourceWarning and str(Path(w.filename).resolve()).startswith(folder)]
 
 class Run:
     "Bits and warnings of a training; `late` are the warnings after its first fit"
@@ -260,9 +260,9 @@ def in_process(names, task, method, plain, hashseed, say):
 def names_it(case, text): return any(re.search(rf'(?<!\w){re.escape(o)}(?!\w)', text) for o in case.names)
 
 def judge_hidden(case, o, moved):
-    "All bits the same, or the first fit warned, without workers and with two"
-    said = [o['warned'].get(k, []) for k in ('0 workers','2 workers')]
-    return not o['errors'] and (not moved or all(any(names_it(case, t) for t in texts) for texts in said))
+    "All bits the same, or the first fit warned, without workers and with two, or every run that moved did"
+    def said(runs): return all(any(names_it(case, t) for t in o['warned'].get(k, [])) for k in runs)
+    return not o['errors'] and (not moved or said(['0 workers','2 workers']) or said(moved))
 
 def judge_rehearsed(case, o, moved):
     said = [o['warned'].get(k, []) for k in ('0 workers','2 workers')]

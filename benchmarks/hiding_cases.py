@@ -508,7 +508,7 @@ def dict_key(): return items(Held({default_rng(32):'noise'}, get_only_key))
 @hides(2, 'array of objects', 'Held')
 def in_object_array(): return items(Held(object_array(33,34), get_last))
 
-@hides(2, 'in a set with others, whose order is that of their addresses', 'Held')
+@hides(2, 'in a set with others, whose order is that of their addresses', 'Seeded')
 def in_set(): return items(Held({Seeded(i) for i in range(8)}, get_by_seed))
 
 @hides(2, 'frozenset of bare generators, all of which draw', 'Held', 'AllOfSet')

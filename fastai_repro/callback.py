@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ReproCallback']
 
-# %% ../nbs/30_callback.ipynb #49b4e8e9
+# %% ../nbs/30_callback.ipynb #5a949bf1
 import torch,warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
@@ -21,7 +21,7 @@ from .streams import check_seed,stream_key,stream_keys
 from .seed import isolated,is_seeded,seed_all,deterministic,_check_strict
 from .objects import Generators
 from .digest import digest
-from .loaders import key_dls
+from .loaders import key_dls,say_unkeyed
 from .manifest import RunWriter
 from .layers import replace_nondeterministic
 
@@ -158,7 +158,7 @@ def _key(self:ReproCallback, dls):
     self._run_seed = seed
     return dls
 
-# %% ../nbs/30_callback.ipynb #e4ff91af
+# %% ../nbs/30_callback.ipynb #b7c6f4db
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
@@ -206,10 +206,9 @@ def _find_generators(self:ReproCallback):
     self._held = Generators(dict(**parts, **cbs, learner=learn), skip=[self, type(self), _Hook, learn.dls, *learn.dls.loaders, vars(learn).get('dl')])
     if not self._fitting: return
     tell = self._key(learn.dls)._clock.tell
-    if self._held.unkeyed: tell(f"the generator at `{self._held.unkeyed[0]}` can't be seeded by a key, because it takes no seeds or is one of several in a set. "
-                                "Results change from run to run: use one of python's, numpy's or torch's, in a list or an attribute")
+    if self._held.unkeyed: tell(say_unkeyed(self._held))
     if self._listed and (new := [path for path,o in self._held.found if all(o is not x for _,x in before.found)]):
-        tell(f"the generator at `{new[0]}` was made in the middle of a fit, so what it drew at first does not follow from the seed: make it in `__init__`")
+        tell(f"a generator of `{self._held.holder(new[0])}` ({new[0]}) was made in the middle of a fit, so what it drew at first does not follow from the seed: make it in `__init__`")
 
 @patch
 def _seed(self:ReproCallback, key):

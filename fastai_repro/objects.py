@@ -6,7 +6,7 @@
 __all__ = ['is_installed', 'is_users', 'names_in', 'register_reseed', 'is_generator', 'is_atom', 'parts_of', 'walk_objects',
            'Generators']
 
-# %% ../nbs/12_objects.ipynb #5aba473b
+# %% ../nbs/12_objects.ipynb #17aa59b7
 import dis,random,sys,sysconfig
 from collections import OrderedDict,deque
 from functools import cached_property,lru_cache
@@ -18,6 +18,7 @@ from threading import local
 from weakref import ref
 import numpy as np
 import torch
+from plum import Function
 from .streams import derived_key
 from .seed import global_generators
 
@@ -106,7 +107,7 @@ def _takes_seeds(o):
     o.setstate(state)
     return draws[0]==draws[1]
 
-# %% ../nbs/12_objects.ipynb #96e7efa3
+# %% ../nbs/12_objects.ipynb #dc021b23
 _atoms = (str,bytes,bytearray,int,float,complex,type(None),PurePath,np.generic,np.dtype,range,slice,torch.dtype,torch.device,torch.Tensor,CodeType)
 
 @lru_cache(maxsize=None)
@@ -114,7 +115,7 @@ def _is_atom(cls): return issubclass(cls, _atoms) and not is_users(cls)
 
 def is_atom(o): return _is_atom(type(o))
 
-def _key_step(i, k): return f'[{k!r}]' if type(k) in (str,bytes,int,float,bool,type(None)) else f'[{i}]'
+def _key_step(i, k): return f'[{k!r}]' if type(k) in (str,bytes,bool,type(None)) else f'[{i}]'  # torch numbers hooks through the whole process
 
 def _elements(o):
     "The elements of a container"
@@ -157,8 +158,15 @@ def _own_parts(module): return () if is_installed(module.__name__) else [(f'.{k}
 
 def _cell_parts(cell): return () if cell==CellType() else [('',cell.cell_contents)]
 
+def _module_children(m):
+    "Layers by their names, and the hooks of its weights, which tensors don't show"
+    yield from ((f'.{k}',v) for k,v in list(m._modules.items()))
+    for k,p in m._parameters.items():
+        for n in ('_backward_hooks','_post_accumulate_grad_hooks'):
+            if hooks := getattr(p, n, None): yield f'.{k}.{n}',hooks
+
 _special = {FunctionType:_function_parts, type:_class_parts, ModuleType:_own_parts, CellType:_cell_parts,
-            local:lambda o: [*((f'.{k}',v) for k,v in vars(o).items()), (':class',type(o))], BuiltinFunctionType:lambda o: [('.__self__',o.__self__)], ref:lambda o: [('()',o())]}
+            Function:lambda o: [(f'.{i}',m.implementation) for i,m in enumerate(o.methods)], local:lambda o: [*((f'.{k}',v) for k,v in vars(o).items()), (':class',type(o))], BuiltinFunctionType:lambda o: [('.__self__',o.__self__)], ref:lambda o: [('()',o())]}
 
 @lru_cache(maxsize=None)
 def _how(cls):
@@ -177,7 +185,7 @@ def parts_of(
         yield from special(o)
         return
     if container: yield from _elements(o)
-    if isinstance(o, torch.nn.Module): yield from ((f'.{k}',v) for k,v in list(o._modules.items()))
+    if isinstance(o, torch.nn.Module): yield from _module_children(o)
     try: held = object.__getattribute__(o, '__dict__')
     except AttributeError: held = None
     if type(held) is dict: yield from ((f'.{k}',v) for k,v in list(held.items()))
@@ -209,7 +217,7 @@ def walk_objects(
             yield path,o
             todo.extend((path+step, x) for step,x in islice(parts_of(o), most) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
 
-# %% ../nbs/12_objects.ipynb #ba19f064
+# %% ../nbs/12_objects.ipynb #cf8240ac
 class Generators:
     "The generators that objects lead to"
     def __init__(self,
@@ -220,11 +228,22 @@ class Generators:
         self._find()
 
     def _find(self):
-        self.left_out = []
-        found = [(path,o) for path,o in walk_objects(self.roots, skip=[*self.skip, *global_generators()], left_out=self.left_out) if is_generator(o)]
+        self.left_out,of_all,before = [],set(map(id, global_generators())),vars(self).get('shared', [])
+        found = [(path,o) for path,o in walk_objects(self.roots, skip=self.skip, left_out=self.left_out) if is_generator(o)]
+        self.shared = [path for path,o in found if id(o) in of_all]
+        self.lost = [path for path in before if path not in self.shared]  # in a spawned worker: it was a global one where it was pickled
+        found = [(path,o) for path,o in found if id(o) not in of_all]
         paths = [path for path,_ in found]
         self.unkeyed = [path for path,o in found if paths.count(path)>1 or not _takes_seeds(o)]  # members of one set, or what no seed reaches
         self.found = [(path,o) for path,o in found if path not in self.unkeyed]
+
+    def holder(self,
+        path:str # Path of a generator
+    )->str: # Its name
+        "The last function, or object of a class, of the user's on the way to a generator"
+        way = [o for p,o in walk_objects(self.roots, skip=self.skip) if path.startswith(p)]
+        mine = [o for o in way if isinstance(o, FunctionType) and not is_installed(o.__module__ or '__main__') or is_users(o if isinstance(o, type) else type(o))]
+        return getattr(mine[-1], '__qualname__', type(mine[-1]).__name__) if mine else path.partition('.')[0]
 
     @cached_property
     def _seeds(self): return [(path.encode(),o,_kind(type(o))[0]) for path,o in self.found]
@@ -244,15 +263,15 @@ class Generators:
         root:str # Name of a root
     ):
         "These generators but for those found there"
-        res = Generators({}, self.skip)
-        res.found = [(p,o) for p,o in self.found if not p.startswith(root)]
+        res = object.__new__(Generators)
+        res.__dict__.update({n:getattr(self, n) for n in ('roots','skip','unkeyed','left_out','shared','lost')}, found=[(p,o) for p,o in self.found if not p.startswith(root)])
         return res
 
     def __len__(self): return len(self.found)
-    def __getstate__(self): return dict(roots=self.roots, skip=self.skip)
+    def __getstate__(self): return dict(roots=self.roots, skip=self.skip, shared=self.shared)
     def __getattr__(self, name):
         "In a spawned worker, where global variables are other objects, the search is made again when all is there"
-        if name not in ('found','unkeyed','left_out'): raise AttributeError(name)
+        if name not in ('found','unkeyed','left_out','lost'): raise AttributeError(name)
         self._find()
         return vars(self)[name]
 
