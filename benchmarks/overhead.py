@@ -11,7 +11,7 @@ from fastai.vision.all import *
 from fastcore.script import call_parse
 from fastai_repro import *
 from fastai_repro.seed import isolated,seed_all,seed_cpu
-from fastai_repro.streams import stream_seeds
+from fastai_repro.streams import stream_keys
 
 def block(cls, n, size):
     def get_items(path): return sorted(get_image_files(path), key=lambda o: o.stem)[:n]
@@ -49,7 +49,7 @@ def micros(f, n=2000): return min(timeit.repeat(f, number=n, repeat=7))/n*1e6
 
 def parts():
     "Microseconds of our part, at its fastest of seven"
-    seed = stream_seeds(42, 'item', 0, 'epoch', 3)
+    seed = stream_keys(42, 'item', 0, 'epoch', 3)
     def item(): seed_cpu(seed(17))
     def batch():
         with isolated(): seed_all(seed(17))

@@ -11,7 +11,7 @@ warnings.filterwarnings('ignore')
 from fastai.vision.all import *
 from fastcore.script import call_parse
 from fastai_repro import ReproCallback,ReproDataBlock,ResumeCallback,digits_path,seeded
-from fastai_repro.data import key_dls
+from fastai_repro.loaders import key_dls
 
 class Items:
     "Items that take 50 microseconds to make, as the smallest of files do"

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['ReproCallback']
 
-# %% ../nbs/30_callback.ipynb #756d4ffc
-import warnings,weakref
+# %% ../nbs/30_callback.ipynb #5a949bf1
+import torch,warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
 from functools import lru_cache,partial,update_wrapper
@@ -17,14 +17,15 @@ from fastcore.foundation import L
 from fastai.callback.core import Callback,event
 from fastai.callback.schedule import LRFinder
 from fastai.optimizer import OptimWrapper
-from .streams import check_seed,stream_seed,stream_seeds
-from .seed import isolated,seed_all,deterministic,_check_strict
+from .streams import check_seed,stream_key,stream_keys
+from .seed import isolated,is_seeded,seed_all,deterministic,_check_strict
+from .objects import Generators
 from .digest import digest
-from .data import key_dls
+from .loaders import key_dls,say_unkeyed
 from .manifest import RunWriter
 from .layers import replace_nondeterministic
 
-# %% ../nbs/30_callback.ipynb #90ea55b7
+# %% ../nbs/30_callback.ipynb #230ab195
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
@@ -36,9 +37,9 @@ class _QuickCallback(Callback):
 
 class ReproCallback(_QuickCallback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
-    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks') # before every callback that draws; a copy made in a fit is outside of it
-    _learn,_last,_run_seed,_pass = None,None,None,('look', 0)
-    _inside,_fitting,_finding,_clocks,_cancelled,_told = False,False,False,(),False,False
+    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held') # before every callback that draws; a copy made in a fit is outside of it
+    _learn,_last,_run_seed,_pass,_held = None,None,None,('look', 0),None
+    _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular,_is_first,_listed,_begun = False,False,False,(),False,False,False,False,False,False,False
 
     def __init__(self,
         seed:int=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
@@ -46,11 +47,22 @@ class ReproCallback(_QuickCallback):
         restore:bool=False, # Start every run from the weights, buffers and optimizer state that the first one started from?
         strict:bool|str=False, # Fit with torch's deterministic algorithms: False, True or 'warn'
         manifest:str|Path=None, # Folder to write a `RunManifest` of each run into; default: none is made
+        check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
     ):
         if seed is not None: seed = check_seed(seed)
         _check_strict(strict)
-        self.seed,self.rebuild,self.restore,self.strict = seed,rebuild,restore,strict
+        self._given_seed,self.rebuild,self.restore,self.strict,self.check = seed,rebuild,restore,strict,check
         self.writer = None if manifest is None else RunWriter(manifest)
+
+    @property
+    def seed(self):
+        "The seed in force: the callback's own, or that of the loaders"
+        return self._given_seed if self._run_seed is None else self._run_seed
+
+    def __repr__(self):
+        given = dict(seed=self.seed, rebuild=self.rebuild, restore=self.restore, strict=self.strict, manifest=self.writer and str(self.writer.folder), check=self.check)
+        plain = dict(seed=None, rebuild=False, restore=False, strict=False, manifest=None, check=True)
+        return f"ReproCallback({', '.join(f'{k}={v!r}' for k,v in given.items() if v!=plain[k])})"
 
     @property
     def learn(self): return self._learn
@@ -76,7 +88,7 @@ def _repro(learn): return next((o for o in learn.cbs.items if isinstance(o, Repr
 
 def _is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
-# %% ../nbs/30_callback.ipynb #fccb14fa
+# %% ../nbs/30_callback.ipynb #bcb60659
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
     cbs = L(learn.cbs) + L(kwargs.get('cbs'))
@@ -93,6 +105,7 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
         f = partial(cb._seed_step, f)
         if cb._inside: return plain(learn, f, event_type, *args)  # a step: at once
     if event_type=='epoch' and cb._fitting and not cb._finding: cb._enter(cb._base + learn.epoch)
+    if event_type in ('train','validate') and cb._fitting: f = partial(cb._own_pass, f)
     run = lambda f: plain(learn, f, event_type, *args)
     with nullcontext() if cb._inside else cb._outermost(event_type=='fit'):
         around = None if cb._finding or not cb._fitting else next((o.around for o in learn.cbs if hasattr(type(o), 'around')), None)
@@ -106,7 +119,7 @@ def _hooked_validation_context(learn, plain, *args, **kwargs):
 
 _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
 
-# %% ../nbs/30_callback.ipynb #ba601eae
+# %% ../nbs/30_callback.ipynb #e71f866c
 @patch
 def _attach(self:ReproCallback, learn):
     if _repro(learn) is not None: raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
@@ -116,7 +129,7 @@ def _attach(self:ReproCallback, learn):
     self._key(learn.dls)
     if self._last is None or self._last() is not learn: self._base,self._runs,self._pending,self._start,self._end = 0,0,True,None,None
     for name in _hooks: setattr(learn, name, _Hook(learn, name))
-    self._learn = learn
+    self._learn,self._held,self._born = learn,None,torch.initial_seed()
 
 @patch
 def _check_recipe(self:ReproCallback, dls):
@@ -132,29 +145,37 @@ def _detach(self:ReproCallback):
 @patch
 def _key(self:ReproCallback, dls):
     "Key `dls` with the seed of the run"
-    seed = getattr(getattr(dls, '_clock', None), 'seed', None) if self.seed is None else self.seed
+    clock = getattr(dls, '_clock', None)
+    seed = getattr(clock, 'seed', None) if self._given_seed is None else self._given_seed
     if seed is None: seed = self._run_seed
     if seed is None:
         raise ValueError("`seed` is None and the learner's loaders have no seed of their own: pass `ReproCallback(seed=42)`, or make the loaders with `repro_dls` or `ReproDataBlock`")
+    if clock is not None and clock.given not in (None, seed):
+        warnings.warn(f"the loaders were made with seed {clock.given}, and `ReproCallback(seed={seed})` trains with seed {seed}: their split is that of {clock.given}, all else is that of {seed}. "
+                      "Give both the same seed, or `ReproCallback()` none, which takes that of the loaders")
+        clock.given = seed  # said once
     key_dls(dls, seed)
     self._run_seed = seed
     return dls
 
-# %% ../nbs/30_callback.ipynb #7cad94a5
+# %% ../nbs/30_callback.ipynb #b7c6f4db
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
     "Around a fit, or a validation or batch outside of one"
-    self._inside,self._fitting,self._clocks,self._next = True,fit,[],self._base
+    self._inside,self._fitting,self._clocks,self._next,self._regular,self._stepped,self._is_first,self._listed = True,fit,[],self._base,False,False,fit,False
     self._finding = fit and any(isinstance(o, LRFinder) for o in self.learn.cbs)
     grads = _grads(self.learn.model) if self._finding else None
+    if fit or self._held is None: self._find_generators()
+    held,states = self._held,self._held.states()
     try:
         with isolated(), deterministic(self.strict) if fit else nullcontext():
             if fit: self._begin_fit()
             with self._recorded() if fit else nullcontext(): yield
     finally:
         self._inside = self._fitting = False
-        for clock,looks in self._clocks: clock.epoch,clock.looks = None,looks
+        for clock,looks in self._clocks: clock.end(looks)
+        held.set_states(states)
         if self._finding: _set_grads(self.learn.model, grads)
         elif fit: self._end_fit()
 
@@ -173,24 +194,56 @@ def _begin_fit(self:ReproCallback):
     if self.strict: self._replace_layers()
     if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
+    if self._begun and not self._finding: self._begun,clock.told,clock.to_check = False,False,set(range(len(self.learn.dls.loaders)*self.check))
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
+
+@patch
+def _find_generators(self:ReproCallback):
+    "The generators that the model, the loss, the optimizer, the callbacks and the learner itself hold; the loaders look after theirs"
+    learn,before = self.learn,self._held
+    parts,cbs = {n:getattr(learn, n, None) for n in ('model','loss_func','opt','metrics')},{}
+    for o in learn.cbs.sorted('order'): cbs[f'{o.name}{sum(n.startswith(o.name) for n in cbs) or ""}'] = o  # by name: who joins moves nobody
+    self._held = Generators(dict(**parts, **cbs, learner=learn), skip=[self, type(self), _Hook, learn.dls, *learn.dls.loaders, vars(learn).get('dl')])
+    if not self._fitting: return
+    tell = self._key(learn.dls)._clock.tell
+    if self._held.unkeyed: tell(say_unkeyed(self._held))
+    if self._listed and (new := [path for path,o in self._held.found if all(o is not x for _,x in before.found)]):
+        tell(f"a generator of `{self._held.holder(new[0])}` ({new[0]}) was made in the middle of a fit, so what it drew at first does not follow from the seed: make it in `__init__`")
+
+@patch
+def _seed(self:ReproCallback, key):
+    seed_all(key)
+    self._held.seed(key)
 
 @patch
 def _end_fit(self:ReproCallback):
     self._base = self._next
+    _trained.add(self.learn.model)
     if self.restore: self._end = digest(self.learn.model)
 
-# %% ../nbs/30_callback.ipynb #1a04aa12
+# %% ../nbs/30_callback.ipynb #c2c2a2a6
 @patch
-def _seed_event(self:ReproCallback, event, *where): seed_all(stream_seed(self._run_seed, 'event', event, *self._pass, *where))
+def _seed_event(self:ReproCallback, event): self._seed(stream_key(self._run_seed, 'event', event, *self._pass))
 
 @patch
 def _enter(self:ReproCallback, epoch):
     "Set the clock of the loaders that the learner has now to `epoch`"
     clock = self._key(self.learn.dls)._clock
     if all(c is not clock for c,_ in self._clocks): self._clocks.append((clock, clock.looks))
-    if clock.epoch!=epoch: clock.epoch,clock.looks = epoch,0
+    if clock.epoch!=epoch: self._find_generators()
+    self._listed = True  # from here on all should be there
+    clock.begin(epoch)
+    clock.after_batch = self._seed_unseen_step
     self._next,self._pass = epoch+1,('epoch', epoch)
+
+@patch
+def _own_pass(self:ReproCallback, f):
+    "The next pass over the loader that the learner is about to iterate is its own"
+    dl,clock = self.learn.dl,self.learn.dls._clock
+    clock.due = dl._loader if getattr(dl, '_own', False) and dl._clock is clock else None
+    self._regular = True
+    try: f()
+    finally: clock.due = None
 
 @patch
 def before_fit(self:ReproCallback):
@@ -214,16 +267,16 @@ def before_train(self:ReproCallback): self._before_pass('before_train')
 def before_validate(self:ReproCallback): self._before_pass('before_validate')
 
 @lru_cache(maxsize=8)
-def _seeds(block, seed, *path):
-    "The seeds of 64 steps at once: one by one, between steps that empty the processor's caches, they take longer"
-    seed_of = stream_seeds(seed, *path)
-    return [seed_of(64*block+i) for i in range(64)]
+def _keys(block, seed, *path):
+    "The keys of 64 steps at once: one by one, between steps that empty the processor's caches, they take longer"
+    key_of = stream_keys(seed, *path)
+    return [key_of(64*block+i) for i in range(64)]
 
 @patch
 def _seed_batch(self:ReproCallback, *use):
     learn = self._learn
     block,i = divmod(learn.iter, 64)
-    seed_all(_seeds(block, self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')[i])
+    self._seed(_keys(block, self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')[i])
 
 @lru_cache(maxsize=None)
 def _may_draw(cls):
@@ -237,8 +290,19 @@ def before_batch(self:ReproCallback):
 
 @patch
 def _seed_step(self:ReproCallback, f):
+    if self._is_first and self._learn.iter:
+        self._is_first = False
+        self._find_generators()
+    self._stepped = True
     self._seed_batch('step')
     f()
+
+@patch
+def _seed_unseen_step(self:ReproCallback, loader, k, is_first, is_due):
+    "A loader has handed out a batch. If the step before went around `_with_events`, as that of a `Learner` subclass may do, this one is seeded here"
+    if self._regular and not is_due: return  # somebody looks
+    if is_first or not self._stepped: self._seed(stream_key(self._run_seed, 'step', *self._pass, 'loader', loader, k))
+    self._stepped = False
 
 # %% ../nbs/30_callback.ipynb #5a1c6e02
 def _listed(found): return ', '.join(f"{o.kind} ({o.name or 'the model'})" for o in found)
@@ -255,7 +319,7 @@ def _replace_layers(self:ReproCallback):
     if left: says.append(f"What has none and can't be replaced raises an error, or is slow, if a fit reaches it on CUDA: {_listed(left)}. See `on_cpu`.")
     warnings.warn(' '.join(says))
 
-# %% ../nbs/30_callback.ipynb #48b4ce25
+# %% ../nbs/30_callback.ipynb #7d720c1d
 @patch
 def restart(self:ReproCallback):
     "Begin a run: epochs count from 0 again, the loaders are rewound or rebuilt, with `restore` the weights are put back"
@@ -269,8 +333,27 @@ def _begin(self:ReproCallback):
         self.learn.dls = self.learn.dls.rebuild()
     self._key(self.learn.dls).rewind()
     if self.restore: self._restore() if self._runs else self._remember()
+    if not self._runs: _compare_start(self.learn.model, self._run_seed, self._born)
     if self.writer: self.writer.new_run()
-    self._base,self._pending,self._runs = 0,False,self._runs+1
+    self._base,self._pending,self._begun,self._runs = 0,False,True,self._runs+1
+
+# %% ../nbs/30_callback.ipynb #eacfef2f
+_starts,_trained = {},weakref.WeakSet()
+
+def _is_fresh(model): return model not in _trained and any(not t.is_inference() and t._version<=1 for t in _tensors(model).values())
+
+def _sample(model):
+    "Some numbers of each weight"
+    return digest([p.detach().reshape(-1)[:64].cpu() for p in model.parameters() if p.layout is torch.strided])
+
+def _compare_start(model, seed, born):
+    "Tell if a model that was made anew, and not under `seeded`, starts from other weights than the last one"
+    if not _is_fresh(model) or any(p.grad is not None for p in model.parameters()): return
+    arch = seed,*((n,t.shape) for n,t in _tensors(model).items())
+    last,_starts[arch] = _starts.get(arch),(_sample(model), is_seeded(model), born)
+    if last is None or is_seeded(model) or last[0]==_starts[arch][0] or not last[1] and last[2]!=born: return
+    warnings.warn(f"this model starts from other weights than the last one of the same architecture that was trained with seed {seed}. "
+                  f"Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`, so that its weights follow from the seed")
 
 # %% ../nbs/30_callback.ipynb #44c1447c
 def _tensors(model): return dict([*model.named_parameters(), *model.named_buffers()])

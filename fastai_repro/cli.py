@@ -18,7 +18,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from fastcore.script import call_parse
 from fastai.data.block import DataBlock
 from fastai.learner import Learner
-from .data import _KeyedDLs
+from .loaders import is_keyed
 from .layers import find_nondeterministic
 from .callback import ReproCallback
 from .trace import _from_outside,_suspects,environment
@@ -137,7 +137,7 @@ def look_at_learner(
     cuda = torch.cuda.is_available()
     repro = any(isinstance(o, ReproCallback) for o in learn.cbs)
     if not repro: yield Finding('warning', 'the learner has no `ReproCallback`: what its training draws depends on all that drew before', '`Learner(..., cbs=ReproCallback(42))`, or `--fix`')
-    if not repro and not isinstance(learn.dls, _KeyedDLs):
+    if not repro and not is_keyed(learn.dls):
         yield Finding('warning', f'the loaders ({type(learn.dls.train).__name__}) are not keyed: batches depend on the number of workers and on who looked before', '`repro_dls`, `ReproDataBlock` or `ReproCallback`')
     names = dict(data='transform', model='layer', callbacks='callback', optimizer='optimizer')
     for part,found in _suspects(learn).items():

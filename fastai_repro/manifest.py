@@ -35,7 +35,8 @@ from fastai.optimizer import OptimWrapper
 from .streams import SCHEME,check_seed
 from .seed import isolated
 from .digest import digest
-from .data import _bs_of,_simple,_KeyedItems,_KeyedIter,_KeyedTorch
+from .data import _bs_of,_simple
+from .loaders import _KeyedItems,_KeyedIter,_KeyedTorch
 
 # %% ../nbs/25_manifest.ipynb #4a2198a2
 @contextmanager
@@ -403,7 +404,7 @@ def _same(values):
 
 def _keyed(dl):
     "How the random numbers of a loader are keyed: by 'item', by 'batch', or not at all"
-    return 'no' if getattr(dl, '_clock', None) is None else 'batch' if getattr(dl, '_by_batch', not isinstance(getattr(dl, 'dataset', None), _KeyedItems)) else 'item'
+    return 'no' if getattr(dl, '_clock', None) is None else 'batch' if dl._by_batch else 'item'
 
 def _tfms(dl):
     ds = _unwrap(getattr(dl, 'dataset', None))

@@ -25,7 +25,7 @@ from fastai.callback.progress import ShowGraphCallback
 from fastai.callback.schedule import LRFinder,_Annealer
 from fastai.learner import Metric,Recorder
 from fastai.torch_core import num_distrib
-from .data import _KeyedDL,_KeyedTorch
+from .loaders import has_places
 from .manifest import RunManifest,atomic_open
 from .callback import _is_export,_repro,_tensors
 try: import fcntl
@@ -361,7 +361,7 @@ def _one_fit(self:ResumeCallback, f, run):
     "Run, go on with or skip the next fit of the scope; was there something to do?"
     repro,ckpt,n = _repro(self.learn),self._ckpt,self._fits
     self._check_loader()
-    self._fields.append(json.loads(json.dumps(RunManifest.capture(self.learn, repro._run_seed).fields)))
+    self._fields.append(json.loads(json.dumps(RunManifest.capture(self.learn, repro.seed).fields)))
     if ckpt and n<len(ckpt['fields']): self._compare(ckpt['fields'][n])
     self._fits,self._at,self._rows,self._last = n+1,_start,[],time.monotonic()
     is_done = ckpt and (n<ckpt['fit'] or ckpt['is_over'])
@@ -396,13 +396,11 @@ def _go_on(self:ResumeCallback, f):
     if self._at['epoch'] and not self._at['batch']: _put_state(self.learn, self._ckpt['state'])
     f()
 
-def _has_places(dl): return isinstance(dl, _KeyedTorch) or isinstance(dl, _KeyedDL) and not dl._by_batch
-
 @patch
 def _check_loader(self:ResumeCallback):
     dl = self.learn.dls.train
     if sum(isinstance(o, ResumeCallback) for o in self.learn.cbs)>1: raise ValueError("this learner has several `ResumeCallback`s: give it one, or give one to each fit")
-    if self.every!='epoch' and not _has_places(dl):
+    if self.every!='epoch' and not has_places(dl):
         raise ValueError(f"the items of the training loader, a `{type(dl).__name__}`, have no places, so it can't begin in the middle of an epoch: use `every='epoch'`")
 
 @patch
@@ -451,7 +449,7 @@ def after_batch(self:ResumeCallback):
     is_step = isinstance(self.every, int) and self.learn.train_iter%self.every==0
     if not (is_step or self._is_due()): return
     at = dict(epoch=self._epoch, batch=getattr(self.learn.dl, '_taken', 0), iter=self.learn.iter+1)
-    if _has_places(self.learn.dls.train): self._save(self.learn, self._fits-1, at)
+    if has_places(self.learn.dls.train): self._save(self.learn, self._fits-1, at)
     self._leave()
 
 def _init_worker(init, worker_id):

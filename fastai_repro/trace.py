@@ -26,8 +26,8 @@ from fastcore.basics import patch
 from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper
 import fastai,fastcore
-from .seed import _device_generators,deterministic,get_states,set_states
-from .data import find_reseeders
+from .seed import device_generators,deterministic,get_states,set_states
+from .objects import Generators
 from .layers import find_nondeterministic
 from .callback import _QuickCallback,_repro
 
@@ -169,7 +169,7 @@ def _python_state():
 def generator_states():
     "A hash of the state of each generator, by name"
     res = dict(python=_python_state(), numpy=_numpy_state(), torch=xxh3_64_hexdigest(torch.default_generator.get_state().numpy()))
-    res.update({str(g.device):xxh3_64_hexdigest(g.get_state().numpy()) for g in _device_generators()})
+    res.update({str(g.device):xxh3_64_hexdigest(g.get_state().numpy()) for g in device_generators()})
     return res
 
 # %% ../nbs/32_trace.ipynb #6e9e88a8
@@ -196,14 +196,12 @@ def draws_of(
     "Where `o` gets random numbers from"
     fs = [f for f in _functions(o) if f.__module__.split('.')[0] not in _known]
     names = set().union(*(_names_in(f.__code__) for f in fs))
-    found = {_outside[n] for n in names if n in _outside} | ({'a generator of its own'} if _holds_generator(o) or find_reseeders(*fs) else set())
+    found = {_outside[n] for n in names if n in _outside} | ({'a generator of its own'} if _holds_generator(o) else set())
     return sorted(found) if found else ['global'] if names & set(_drawing) else []
 
 def _holds_generator(o):
-    "`find_reseeders` stops at modules: their attributes are searched here"
-    parts = [v for v in vars(o).values() if not isinstance(v, (dict,nn.Module))] if isinstance(o, nn.Module) else [o]
-    if isinstance(o, Callback): parts = [v for k,v in vars(o).items() if k!='learn']
-    return bool(find_reseeders(*parts))
+    others = [*o.children()] if isinstance(o, nn.Module) else [getattr(o, '__dict__', {}).get(k) for k in ('learn','_learn')]
+    return len(Generators(dict(o=o), skip=others))>0
 
 # %% ../nbs/32_trace.ipynb #98884c97
 def _tensors_in(o):

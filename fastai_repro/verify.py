@@ -22,7 +22,8 @@ from fastai.data.load import DataLoader
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from .seed import set_seed,_make_deterministic
-from .data import key_dls,_sorted_vocab
+from .data import _sorted_vocab
+from .loaders import key_dls
 from .manifest import RunManifest
 from .callback import ReproCallback
 from .trace import TraceCallback,Divergence,compare_traces,_levels
