@@ -690,6 +690,9 @@ def load(cls:RunManifest,
     schema = fields.get('manifest.schema') if isinstance(fields, dict) else None
     if type(schema) is not int or schema<1: raise _bad(path, "is JSON, but no manifest: it has no `manifest.schema`")
     if schema>SCHEMA: raise ValueError(f"`path` {str(path)!r} was written by a newer version (schema {schema}; this one reads up to {SCHEMA}): update fastai_repro")
+    if fields.get('streams.scheme', SCHEME)!=SCHEME:
+        raise ValueError(f"`path` {str(path)!r} is of a run with random streams of scheme {fields['streams.scheme']}, and this version draws by scheme {SCHEME}, so their results can't be "
+                         "compared: record the run anew, or read it with the version of fastai_repro that wrote it")
     missing = [o for o in _needed if o not in fields]
     if missing: raise _bad(path, f"lacks {', '.join(f'`{o}`' for o in missing)}")
     return cls(fields)
