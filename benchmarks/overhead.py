@@ -10,8 +10,10 @@ warnings.filterwarnings('ignore')
 from fastai.vision.all import *
 from fastcore.script import call_parse
 from fastai_repro import *
+from fastai_repro import loaders
 from fastai_repro.seed import isolated,seed_all,seed_cpu
-from fastai_repro.streams import stream_keys
+from fastai_repro.objects import Generators
+from fastai_repro.streams import stream_key,stream_keys
 
 def block(cls, n, size):
     def get_items(path): return sorted(get_image_files(path), key=lambda o: o.stem)[:n]
@@ -49,10 +51,10 @@ def micros(f, n=2000): return min(timeit.repeat(f, number=n, repeat=7))/n*1e6
 
 def parts():
     "Microseconds of our part, at its fastest of seven"
-    seed = stream_keys(42, 'item', 0, 'epoch', 3)
-    def item(): seed_cpu(seed(17))
+    key = stream_keys(42, 'item', 0, 'epoch', 3)
+    def item(): seed_cpu(key(17))
     def batch():
-        with isolated(): seed_all(seed(17))
+        with isolated(): seed_all(key(17))
     def plain_step(learn):
         for e in ('batch','backward','step'): type(learn)._with_events(learn, noop, e, CancelBatchException)
     def our_step(learn):
@@ -65,6 +67,39 @@ def parts():
     ours = micros(lambda: our_step(learn))
     learn.cbs = L()
     print(f"per item {micros(item):.1f} us, per batch outside a fit {micros(batch):.0f} us, per step in a fit {ours - micros(lambda: plain_step(learn)):.1f} us", flush=True)
+
+def held():
+    "Microseconds that one more generator takes for each item"
+    bits = {o.__name__:np.random.Generator(o(0)) for o in (np.random.PCG64, np.random.MT19937, np.random.Philox, np.random.SFC64)}
+    kinds = {**bits, 'RandomState':np.random.RandomState(0), 'random.Random':random.Random(0), 'torch.Generator':torch.Generator()}
+    key = stream_key(42, 'item', 0)
+    def cost(o):
+        g = Generators(dict(o=o))
+        return micros(lambda: g.seed(key))
+    print('per item and held generator, us: ' + ', '.join(f'{n} {cost(o):.1f}' for n,o in kinds.items()), flush=True)
+
+def rehearsal(rounds=15):
+    "Milliseconds of the rehearsal of one loader, beside those in which the first item and batch are made again"
+    dls = block(ReproDataBlock, 200, 64).dataloaders(digits_path(), bs=64, num_workers=0)
+    clock,times,plain = dls._clock,{True:[], False:[]},loaders.rehearse
+    def timed(make, *args):
+        def again():
+            start = time.perf_counter()
+            try: return make()
+            finally: spent.append(time.perf_counter()-start)
+        return plain(again, *args)
+    loaders.rehearse = timed
+    for i in range(2*rounds):
+        spent = []
+        clock.begin(i)
+        clock.to_check = {0} if i%2 else set()
+        batches,start = dls.train.batches_from(0),time.perf_counter()
+        next(batches)
+        times[bool(i%2)].append(time.perf_counter()-start-sum(spent))
+        batches.close()
+    loaders.rehearse = plain
+    clock.end(0)
+    print(f"rehearsal of a loader, without the second item and batch: {(min(times[True])-min(times[False]))*1e3:.1f} ms (first batch of 64: {min(times[False])*1e3:.1f} ms)", flush=True)
 
 def folder(path, n):
     "`n` images in ten class folders"
@@ -97,4 +132,6 @@ def main(
     "Print what fastai_repro costs"
     for w in workers.split(','): epochs(int(w), pairs, n, size)
     parts()
+    held()
+    rehearsal()
     for items in (1000, 100_000): rebuilds(items)

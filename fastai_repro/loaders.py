@@ -65,7 +65,7 @@ def _on_one_thread(f):
         finally: torch.set_num_threads(n)
     return g
 
-# %% ../nbs/20_loaders.ipynb #07ff9446
+# %% ../nbs/20_loaders.ipynb #b3a7b573
 class _Rehearsed:
     "A batch on its way from a worker, with the name of what is no function of its key"
     def __init__(self, batch, what, who): self.batch,self.what,self.who = batch,what,who
@@ -103,7 +103,8 @@ class _Maker:
         if self.held.lost: return _Rehearsed(batch, None, self.held.holder(self.held.lost[0]))
         who = first and rehearse(lambda: self.item(*first[:2]), first[2], self.roots, lambda: self.item(*keyed[-1]))
         if who: return _Rehearsed(batch, 'item', who)
-        who = again is not None and rehearse(lambda: self.collated(key, deepcopy(again)), made, self.roots)
+        unused = [again]
+        who = again is not None and rehearse(lambda: self.collated(key, unused.pop() if unused else deepcopy(again)), made, self.roots)
         return _Rehearsed(batch, 'batch', who) if who else batch
 
 def _say_rehearsed(loader, what, who):
