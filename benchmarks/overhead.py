@@ -82,12 +82,12 @@ def rehearsal(rounds=15):
     "Milliseconds of the rehearsal of one loader, beside those in which the first item and batch are made again"
     dls = block(ReproDataBlock, 200, 64).dataloaders(digits_path(), bs=64, num_workers=0)
     clock,times,plain = dls._clock,{True:[], False:[]},loaders.rehearse
-    def timed(make, *args):
+    def timed(make, *args, **kwargs):
         def again():
             start = time.perf_counter()
             try: return make()
             finally: spent.append(time.perf_counter()-start)
-        return plain(again, *args)
+        return plain(again, *args, **kwargs)
     loaders.rehearse = timed
     for i in range(2*rounds):
         spent = []

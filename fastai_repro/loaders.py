@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['say_unkeyed', 'key_dls', 'is_keyed', 'has_places']
 
-# %% ../nbs/20_loaders.ipynb #73df0f5b
+# %% ../nbs/20_loaders.ipynb #9b3f93cb
 import itertools,random,warnings
 from collections import Counter
 from contextlib import nullcontext
-from copy import deepcopy
 from functools import lru_cache
 import torch
 from torch.utils.data import DataLoader as TorchLoader,Dataset,IterableDataset
@@ -22,7 +21,7 @@ from fastai.data.core import DataLoaders
 from .streams import check_seed,derived_key,stream_key,stream_keys
 from .seed import isolated,seed_cpu,seed_all,seeded
 from .objects import Generators
-from .rehearsal import bits_of,rehearse
+from .rehearsal import PlainState,bits_of,copied,rehearse
 
 # %% ../nbs/20_loaders.ipynb #49f86dca
 class _Clock:
@@ -65,10 +64,15 @@ def _on_one_thread(f):
         finally: torch.set_num_threads(n)
     return g
 
-# %% ../nbs/20_loaders.ipynb #b3a7b573
+# %% ../nbs/20_loaders.ipynb #6091af5e
 class _Rehearsed:
     "A batch on its way from a worker, with the name of what is no function of its key"
     def __init__(self, batch, what, who): self.batch,self.what,self.who = batch,what,who
+
+def _try_copy(o):
+    "A copy of `o`; None if it can't be copied, and then it is not made twice"
+    try: return copied(o)
+    except Exception: return None
 
 class _Maker:
     "Makes items and batches of a loader, each from its key"
@@ -96,15 +100,15 @@ class _Maker:
             items.append(self.item(k, idx))
             if first is None and items[-1] is not None: first = k,idx,bits_of(items[-1])
         items += map(self.make, rest)
-        try: again = deepcopy(items)
-        except Exception: again = None  # what can't be copied is not collated twice
+        again = _try_copy(items)
         batch = self.collated(key, items)
         made = bits_of(batch)
         if self.held.lost: return _Rehearsed(batch, None, self.held.holder(self.held.lost[0]))
-        who = first and rehearse(lambda: self.item(*first[:2]), first[2], self.roots, lambda: self.item(*keyed[-1]))
+        state = PlainState(self.roots)
+        who = first and rehearse(lambda: self.item(*first[:2]), first[2], self.roots, lambda: self.item(*keyed[-1]), state)
         if who: return _Rehearsed(batch, 'item', who)
         unused = [again]
-        who = again is not None and rehearse(lambda: self.collated(key, unused.pop() if unused else deepcopy(again)), made, self.roots)
+        who = again is not None and rehearse(lambda: self.collated(key, unused.pop() if unused else copied(again)), made, self.roots, state=state)
         return _Rehearsed(batch, 'batch', who) if who else batch
 
 def _say_rehearsed(loader, what, who):
@@ -159,7 +163,7 @@ def _is_quiet(pipeline):
 
 def _is_from(dl, module, *names): return all(getattr(dl._plain, n).__module__==module and n not in vars(dl) for n in names)
 
-# %% ../nbs/20_loaders.ipynb #552b612d
+# %% ../nbs/20_loaders.ipynb #e94617b4
 class _KeyedDL(_Keyed):
     "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the generators alone"
     _loader,_own,_pass,_ordering,_by_batch,_first,_taken,_held,_check = None,True,None,False,False,0,0,None,False
@@ -193,10 +197,9 @@ class _KeyedDL(_Keyed):
         return self.after_batch(b)
 
     def _rehearsed_after_batch(self, b, key):
-        try: again = deepcopy(b)
-        except Exception: again = None
+        again = _try_copy(b)
         res = self._after_batch(b, key)
-        who = again is not None and rehearse(lambda: self._after_batch(deepcopy(again), key), bits_of(res), dict(tfms=self.after_batch))
+        who = again is not None and rehearse(lambda: self._after_batch(copied(again), key), bits_of(res), dict(tfms=self.after_batch))
         if who: self._clock.tell(_say_rehearsed(self._loader, 'batch', who))
         return res
 
