@@ -794,6 +794,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'fastai_repro.rehearsal._name': ('rehearsal.html#_name', 'fastai_repro/rehearsal.py'),
                                         'fastai_repro.rehearsal._owners': ('rehearsal.html#_owners', 'fastai_repro/rehearsal.py'),
                                         'fastai_repro.rehearsal._recorded': ('rehearsal.html#_recorded', 'fastai_repro/rehearsal.py'),
+                                        'fastai_repro.rehearsal._repeats': ('rehearsal.html#_repeats', 'fastai_repro/rehearsal.py'),
                                         'fastai_repro.rehearsal._tensor_bits': ('rehearsal.html#_tensor_bits', 'fastai_repro/rehearsal.py'),
                                         'fastai_repro.rehearsal.bits_of': ('rehearsal.html#bits_of', 'fastai_repro/rehearsal.py'),
                                         'fastai_repro.rehearsal.copied': ('rehearsal.html#copied', 'fastai_repro/rehearsal.py'),

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['ReproCallback']
 
-# %% ../nbs/30_callback.ipynb #5a949bf1
+# %% ../nbs/30_callback.ipynb #f540bd84
 import torch,warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
 from functools import lru_cache,partial,update_wrapper
 from pathlib import Path
 from torch import nn
-from fastcore.basics import patch
+from fastcore.basics import noop,patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback,event
 from fastai.callback.schedule import LRFinder
@@ -25,7 +25,7 @@ from .loaders import key_dls,say_unkeyed
 from .manifest import RunWriter
 from .layers import replace_nondeterministic
 
-# %% ../nbs/30_callback.ipynb #230ab195
+# %% ../nbs/30_callback.ipynb #4026a35d
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
@@ -58,6 +58,8 @@ class ReproCallback(_QuickCallback):
     def seed(self):
         "The seed in force: the callback's own, or that of the loaders"
         return self._given_seed if self._run_seed is None else self._run_seed
+    @seed.setter
+    def seed(self, seed): self._given_seed,self._run_seed = check_seed(seed),None
 
     def __repr__(self):
         given = dict(seed=self.seed, rebuild=self.rebuild, restore=self.restore, strict=self.strict, manifest=self.writer and str(self.writer.folder), check=self.check)
@@ -88,7 +90,7 @@ def _repro(learn): return next((o for o in learn.cbs.items if isinstance(o, Repr
 
 def _is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
-# %% ../nbs/30_callback.ipynb #bcb60659
+# %% ../nbs/30_callback.ipynb #c6a4d3db
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
     cbs = L(learn.cbs) + L(kwargs.get('cbs'))
@@ -105,8 +107,8 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
         f = partial(cb._seed_step, f)
         if cb._inside: return plain(learn, f, event_type, *args)  # a step: at once
     if event_type=='epoch' and cb._fitting and not cb._finding: cb._enter(cb._base + learn.epoch)
-    if event_type in ('train','validate') and cb._fitting: f = partial(cb._own_pass, f)
-    run = lambda f: plain(learn, f, event_type, *args)
+    own = partial(partial, cb._own_pass) if event_type in ('train','validate') and cb._fitting else noop
+    run = lambda f: plain(learn, own(f), event_type, *args)
     with nullcontext() if cb._inside else cb._outermost(event_type=='fit'):
         around = None if cb._finding or not cb._fitting else next((o.around for o in learn.cbs if hasattr(type(o), 'around')), None)
         return run(f) if around is None else around(event_type, f, run)

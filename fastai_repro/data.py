@@ -190,7 +190,7 @@ def _changes(a, b):
     if len(a)!=len(b): return [f'{len(a)} loaders -> {len(b)}']
     return [*_item_changes(a, b), *(f'loader {i}: {o}' for i,(x,y) in enumerate(zip(a, b)) for o in _loader_changes(x, y))]
 
-# %% ../nbs/21_data.ipynb #ac6fba92
+# %% ../nbs/21_data.ipynb #37f38aee
 class _Recipe:
     "How loaders were built, and what came out"
     def __init__(self, factory, seed, is_sorted=False): self.factory,self.seed,self.is_sorted = factory,seed,is_sorted
@@ -231,7 +231,8 @@ class _Recipe:
         if dls is old: raise ValueError("`factory` gave the loaders that it gave before, so nothing is rebuilt: build them inside of it")
         changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
         if changes: raise ValueError("rebuilt `dls` differ from the first build: " + '; '.join(changes) + ". If that is meant, make new `dls` instead")
-        return self._carry_over(old, self._attach(key_dls(dls, old.seed)))
+        key_dls(dls, old.seed)._clock.given = old._clock.given  # what was said of two seeds is said
+        return self._carry_over(old, self._attach(dls))
 
     def _check_edits(self, old):
         "What was changed by hand since the build would get lost"

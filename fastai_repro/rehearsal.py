@@ -102,7 +102,7 @@ def culprit(
     found = _begins(first, _recorded(make, objects, codes))
     return None if found is None else _name(found.owner)
 
-# %% ../nbs/16_rehearsal.ipynb #4a815078
+# %% ../nbs/16_rehearsal.ipynb #753027f4
 class PlainState:
     "The plain attributes of the objects that take part, to be put back"
     def __init__(self, roots):
@@ -122,8 +122,13 @@ def rehearse(
 )->str: # '' if the bits are the same, else who is the first to return others, or '?'
     "Does `make` make the same bits once more?"
     state = state or PlainState(roots)
-    try: return '' if bits_of(make())==first else culprit(make, roots, between) or '?'
+    try: return '' if _repeats(make, first) else culprit(make, roots, between) or '?'
+    except Exception: return '?'  # `make` works no longer
     finally: state.put_back()
+
+def _repeats(make, first):
+    try: return bits_of(make())==first
+    except Exception: return False
 
 def copied(o):
     "A copy of what a loader made; tensors are cloned, which takes a fraction of `deepcopy`"
