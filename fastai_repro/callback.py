@@ -121,14 +121,15 @@ def _hooked_validation_context(learn, plain, *args, **kwargs):
 
 _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
 
-# %% ../nbs/30_callback.ipynb #e71f866c
+# %% ../nbs/30_callback.ipynb #d37ffb16
 @patch
 def _attach(self:ReproCallback, learn):
     if _repro(learn) is not None: raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
     if self._learn is not None and any(o is self for o in self._learn.cbs):
         raise ValueError("this `ReproCallback` belongs to another learner: give each learner one of its own")
-    self._check_recipe(learn.dls)
-    self._key(learn.dls)
+    if learn.dls is not None:
+        self._check_recipe(learn.dls)
+        self._key(learn.dls)
     if self._last is None or self._last() is not learn: self._base,self._runs,self._pending,self._start,self._end = 0,0,True,None,None
     for name in _hooks: setattr(learn, name, _Hook(learn, name))
     self._learn,self._held,self._born = learn,None,torch.initial_seed()
@@ -147,20 +148,20 @@ def _detach(self:ReproCallback):
 @patch
 def _key(self:ReproCallback, dls):
     "Key `dls` with the seed of the run"
-    clock = getattr(dls, '_clock', None)
-    seed = getattr(clock, 'seed', None) if self._given_seed is None else self._given_seed
+    clock,seed = getattr(dls, '_clock', None),self._given_seed
+    if seed is None and clock is not None: seed = clock.seed if clock.given is None else clock.given  # whoever used them before
     if seed is None: seed = self._run_seed
     if seed is None:
         raise ValueError("`seed` is None and the learner's loaders have no seed of their own: pass `ReproCallback(seed=42)`, or make the loaders with `repro_dls` or `ReproDataBlock`")
-    if clock is not None and clock.given not in (None, seed):
+    if clock is not None and clock.given not in (None, seed) and seed not in clock.warned:
+        clock.warned.add(seed)
         warnings.warn(f"the loaders were made with seed {clock.given}, and `ReproCallback(seed={seed})` trains with seed {seed}: their split is that of {clock.given}, all else is that of {seed}. "
                       "Give both the same seed, or `ReproCallback()` none, which takes that of the loaders")
-        clock.given = seed  # said once
     key_dls(dls, seed)
     self._run_seed = seed
     return dls
 
-# %% ../nbs/30_callback.ipynb #b7c6f4db
+# %% ../nbs/30_callback.ipynb #1f8e081d
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
@@ -168,7 +169,8 @@ def _outermost(self:ReproCallback, fit):
     self._inside,self._fitting,self._clocks,self._next,self._regular,self._stepped,self._is_first,self._listed = True,fit,[],self._base,False,False,fit,False
     self._finding = fit and any(isinstance(o, LRFinder) for o in self.learn.cbs)
     grads = _grads(self.learn.model) if self._finding else None
-    if fit or self._held is None: self._find_generators()
+    self._find_generators()
+    _keys.cache_clear()  # `fix_streams` may have been called since
     held,states = self._held,self._held.states()
     try:
         with isolated(), deterministic(self.strict) if fit else nullcontext():
@@ -178,6 +180,7 @@ def _outermost(self:ReproCallback, fit):
         self._inside = self._fitting = False
         for clock,looks in self._clocks: clock.end(looks)
         held.set_states(states)
+        self._held,self._clocks = None,()
         if self._finding: _set_grads(self.learn.model, grads)
         elif fit: self._end_fit()
 
@@ -196,7 +199,7 @@ def _begin_fit(self:ReproCallback):
     if self.strict: self._replace_layers()
     if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
-    if self._begun and not self._finding: self._begun,clock.told,clock.to_check = False,False,set(range(len(self.learn.dls.loaders)*self.check))
+    if self._begun and not self._finding: self._begun,clock.told,clock.to_check = False,set(),set(range(len(self.learn.dls.loaders)*self.check))
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
 
 @patch
@@ -209,6 +212,7 @@ def _find_generators(self:ReproCallback):
     if not self._fitting: return
     tell = self._key(learn.dls)._clock.tell
     if self._held.unkeyed: tell(say_unkeyed(self._held))
+    if self._held.left_out: tell(f"the search for generators ended after 100,000 objects, before `{self._held.left_out[0]}`. A generator that is held beyond is not seeded", 'left out')
     if self._listed and (new := [path for path,o in self._held.found if all(o is not x for _,x in before.found)]):
         tell(f"a generator of `{self._held.holder(new[0])}` ({new[0]}) was made in the middle of a fit, so what it drew at first does not follow from the seed: make it in `__init__`")
 
@@ -339,10 +343,12 @@ def _begin(self:ReproCallback):
     if self.writer: self.writer.new_run()
     self._base,self._pending,self._begun,self._runs = 0,False,True,self._runs+1
 
-# %% ../nbs/30_callback.ipynb #eacfef2f
+# %% ../nbs/30_callback.ipynb #904d1a4e
 _starts,_trained = {},weakref.WeakSet()
 
-def _is_fresh(model): return model not in _trained and any(not t.is_inference() and t._version<=1 for t in _tensors(model).values())
+_at_import = torch.initial_seed()
+
+def _is_fresh(model): return model not in _trained and any(not p.is_inference() and p._version==1 for p in model.parameters())
 
 def _sample(model):
     "Some numbers of each weight"
@@ -353,6 +359,8 @@ def _compare_start(model, seed, born):
     if not _is_fresh(model) or any(p.grad is not None for p in model.parameters()): return
     arch = seed,*((n,t.shape) for n,t in _tensors(model).items())
     last,_starts[arch] = _starts.get(arch),(_sample(model), is_seeded(model), born)
+    if last is None and not is_seeded(model) and born==_at_import and born>=2**32:
+        warnings.warn(f"this model was made before any seed was set, so its weights are other ones in every process. Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`")
     if last is None or is_seeded(model) or last[0]==_starts[arch][0] or not last[1] and last[2]!=born: return
     warnings.warn(f"this model starts from other weights than the last one of the same architecture that was trained with seed {seed}. "
                   f"Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`, so that its weights follow from the seed")

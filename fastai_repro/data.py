@@ -27,7 +27,7 @@ from .seed import isolated,seed_all,seeded
 from .digest import digest
 from .loaders import is_keyed,key_dls
 
-# %% ../nbs/21_data.ipynb #09a7285a
+# %% ../nbs/21_data.ipynb #a8e78e6d
 def _valid_places(splitter, items):
     "For each place, is it in one of the validation sets? None if the splitter can't do without the items that are missing"
     with isolated():
@@ -51,8 +51,10 @@ def goes_by_place(
     items, # List of them, sorted
 )->bool: # False if all items are in one set
     "Does `splitter` choose items by their place in the list?"
+    if len(set(_valid_places(splitter, items).tolist()))<2: return False
+    items = L(list(items)*-(-40//len(items)))  # few items would tell little
     here = _valid_places(splitter, items)
-    if here is None or len(set(here.tolist()))<2: return False
+    if here is None: return True  # it is made for just these
     orders = [items[::-1], *(L(items[i] for i in np.random.RandomState(k).permutation(len(items))) for k in range(2))]
     if not all(np.array_equal(here, _valid_places(splitter, L(o))) for o in orders): return False
     return all(_has_stayed(here, _valid_places(splitter, L(items[:-n])), n) for n in range(1, 6) if len(items)>n+1)
@@ -190,7 +192,7 @@ def _changes(a, b):
     if len(a)!=len(b): return [f'{len(a)} loaders -> {len(b)}']
     return [*_item_changes(a, b), *(f'loader {i}: {o}' for i,(x,y) in enumerate(zip(a, b)) for o in _loader_changes(x, y))]
 
-# %% ../nbs/21_data.ipynb #37f38aee
+# %% ../nbs/21_data.ipynb #498d0b0e
 class _Recipe:
     "How loaders were built, and what came out"
     def __init__(self, factory, seed, is_sorted=False): self.factory,self.seed,self.is_sorted = factory,seed,is_sorted
@@ -231,7 +233,7 @@ class _Recipe:
         if dls is old: raise ValueError("`factory` gave the loaders that it gave before, so nothing is rebuilt: build them inside of it")
         changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
         if changes: raise ValueError("rebuilt `dls` differ from the first build: " + '; '.join(changes) + ". If that is meant, make new `dls` instead")
-        key_dls(dls, old.seed)._clock.given = old._clock.given  # what was said of two seeds is said
+        key_dls(dls, old.seed)._clock.warned = old._clock.warned  # what was said of two seeds is said
         return self._carry_over(old, self._attach(dls))
 
     def _check_edits(self, old):

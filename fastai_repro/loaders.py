@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['say_unkeyed', 'key_dls', 'is_keyed', 'has_places']
 
-# %% ../nbs/20_loaders.ipynb #9b3f93cb
+# %% ../nbs/20_loaders.ipynb #527e9b34
 import itertools,random,warnings
 from collections import Counter
 from contextlib import nullcontext
@@ -20,14 +20,15 @@ from fastai.data.load import DataLoader,_loaders
 from fastai.data.core import DataLoaders
 from .streams import check_seed,derived_key,stream_key,stream_keys
 from .seed import isolated,seed_cpu,seed_all,seeded
-from .objects import Generators
+from .objects import Generators,opaque
 from .rehearsal import PlainState,bits_of,copied,rehearse
 
-# %% ../nbs/20_loaders.ipynb #49f86dca
+# %% ../nbs/20_loaders.ipynb #025c84b0
+@opaque
 class _Clock:
     "What the loaders of one `DataLoaders` share: the seed, the epoch if a fit is running, how often somebody looked"
     after_batch = None  # what a fit does when a loader has handed out a batch
-    def __init__(self, seed): self.seed,self.given,self.epoch,self.looks,self.due,self.is_due,self.passes,self.to_check,self.told = seed,None,None,0,None,False,Counter(),set(),False
+    def __init__(self, seed): self.seed,self.given,self.epoch,self.looks,self.due,self.is_due,self.passes,self.to_check,self.told,self.warned,self.serial = seed,None,None,0,None,False,Counter(),set(),set(),set(),0
     def __getstate__(self): return {k:v for k,v in vars(self).items() if k!='after_batch'} | dict(epoch=None, due=None, to_check=set())  # a copy made in a fit is outside of it
 
     def begin(self, epoch):
@@ -42,16 +43,16 @@ class _Clock:
 
     def next_pass(self, loader, own=True):
         "The pass that begins; the one that is `due` is the learner's, which is the epoch's wherever it comes"
-        self.is_due = self.epoch is not None and own and self.due==loader
+        self.is_due,self.serial = self.epoch is not None and own and self.due==loader,self.serial+1
         if self.epoch is None or not own: return self.look()
         n,self.passes[loader] = self.passes[loader],self.passes[loader]+1
         if self.is_due: n,self.due = 0,None
         return ('epoch', self.epoch, 'pass', n) if n else ('epoch', self.epoch)
 
-    def tell(self, text):
-        "Warn, once a run"
-        if not self.told: warnings.warn(text)
-        self.told = True
+    def tell(self, text, kind='key'):
+        "Warn, once a run of each kind"
+        if kind not in self.told: warnings.warn(text)
+        self.told.add(kind)
 
 # %% ../nbs/20_loaders.ipynb #0073d7ab
 def _on_one_thread(f):
@@ -64,7 +65,7 @@ def _on_one_thread(f):
         finally: torch.set_num_threads(n)
     return g
 
-# %% ../nbs/20_loaders.ipynb #6091af5e
+# %% ../nbs/20_loaders.ipynb #41d43906
 class _Rehearsed:
     "A batch on its way from a worker, with the name of what is no function of its key"
     def __init__(self, batch, what, who): self.batch,self.what,self.who = batch,what,who
@@ -131,10 +132,10 @@ def say_unkeyed(held):
 
 def _generators(clock, loader, roots, skip=()):
     "The generators that `roots` lead to; what can't be keyed is told in a fit"
-    held = Generators(roots, skip=[clock, *skip])
+    held = Generators(roots, skip)
     if clock.epoch is None: return held
     if held.unkeyed: clock.tell(f"loader {loader}: " + say_unkeyed(held))
-    if held.left_out: clock.tell(f"loader {loader}: the search for generators ended after 100,000 objects, before `{held.left_out[0]}`. A generator that is held beyond is not seeded")
+    if held.left_out: clock.tell(f"loader {loader}: the search for generators ended after 100,000 objects, before `{held.left_out[0]}`. A generator that is held beyond is not seeded", 'left out')
     return held
 
 # %% ../nbs/20_loaders.ipynb #1a4b9a3c
@@ -163,7 +164,7 @@ def _is_quiet(pipeline):
 
 def _is_from(dl, module, *names): return all(getattr(dl._plain, n).__module__==module and n not in vars(dl) for n in names)
 
-# %% ../nbs/20_loaders.ipynb #e94617b4
+# %% ../nbs/20_loaders.ipynb #be5d297e
 class _KeyedDL(_Keyed):
     "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the generators alone"
     _loader,_own,_pass,_ordering,_by_batch,_first,_taken,_held,_check = None,True,None,False,False,0,0,None,False
@@ -220,7 +221,7 @@ class _KeyedDL(_Keyed):
         "The batches of a new pass from number `first` on, without making those before it"
         clock = self._clock
         path = clock.next_pass(self._loader, self._own)
-        of_fit,is_due = path==('epoch', clock.epoch),clock.is_due
+        of_fit,is_due,serial = path==('epoch', clock.epoch),clock.is_due,clock.serial
         guard = noop if is_due else isolated()  # around a fit, `ReproCallback` does it once
         keys = stream_keys(clock.seed, 'batch', self._loader, *path)
         self._held,self._check = self._find(),of_fit and self._loader in clock.to_check and not self._by_batch
@@ -232,17 +233,20 @@ class _KeyedDL(_Keyed):
             for k in itertools.count(first):
                 try: b = next_batch(batches, keys(k) if draws or self._by_batch else None, draws, check and draws and k==first)
                 except StopIteration: break
-                self._taken = k+1
+                if is_due or clock.epoch is None: self._taken = k+1  # not by a look in the middle of an epoch
                 if b is None: continue
                 if of_fit and clock.after_batch: clock.after_batch(self._loader, k, k==first, is_due)
                 yield b
             self.after_iter()
-            if hasattr(self, 'it'): del(self.it)
+            self.__dict__.pop('it', None)
+        except GeneratorExit:
+            if clock.serial!=serial: states = ()  # an iterator that nobody holds any more, collected while another pass runs
+            raise
         finally: held.set_states(states)
 
     def create_batches(self, samps):
         if self._by_batch: return self._by_worker(samps)
-        return self._create_batches(samps, *(stream_keys(self._clock.seed, o, self._loader, *self._pass) for o in ('item','collate')), self._check and self.offs==0)
+        return self._create_batches(samps, *(stream_keys(self._clock.seed, o, self._loader, *self._pass) for o in ('item','collate')), self._check and self.offs==0, self._first)
 
     def _by_worker(self, samps):
         "Items without places: each worker draws by its number"
@@ -252,13 +256,13 @@ class _KeyedDL(_Keyed):
             self._held.seed(key)
         return super().create_batches(samps)
 
-    def _create_batches(self, samps, item_key, batch_key, check):
+    def _create_batches(self, samps, item_key, batch_key, check, first):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
         settle,bs,n,make = self._keyed_reading(),self.bs or 1,self._n_seeded(),_Maker(self.do_item, self._collate, self._held.without('after_batch'), dict(loader=self))
         create = _on_one_thread(self._create_batch) if n else lambda k, idxs, *_: self._collate([self.do_item(o) for o in idxs])
         for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
             if settle: settle()
-            yield create(self._first + j*self.num_workers + self.offs, idxs, n, item_key, batch_key, make.rehearsed_batch if check and j==0 else make.batch)
+            yield create(first + j*self.num_workers + self.offs, idxs, n, item_key, batch_key, make.rehearsed_batch if check and j==0 else make.batch)
 
     def _keyed_reading(self):
         """`LMDataLoader` reads texts on the way and keeps the last ones: each is read from its own key, whoever needs it first.
@@ -332,28 +336,33 @@ class _KeyedDLs(_Keyed):
             for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch','_first','_taken','_held','_check'): o.__dict__.pop(k, None)
         return res
 
-# %% ../nbs/20_loaders.ipynb #5ee7b4ac
+# %% ../nbs/20_loaders.ipynb #60413fea
 class _KeyedItems(Dataset, GetAttr):
     "A dataset whose indices bring their keys along, and that collates its items"
     _default,held = 'dataset',None
     def __init__(self, dataset, collate, batched): self.dataset,self.collate,self.batched = dataset,collate,batched
     def __len__(self): return len(self.dataset)
     def __getitems__(self, request): return self[request]
+    def _get(self): return getattr(self.dataset, '__getitem__', None) or (lambda i: self.dataset.__getitems__([i])[0])
     @_on_one_thread
     def __getitem__(self, request):
         key,keyed,check = request
-        make = _Maker(self.dataset.__getitem__, self.collate if self.batched else lambda items: self.collate(items[0]), self.held, dict(dataset=self.dataset, collate_fn=self.collate))
+        make = _Maker(self._get(), self.collate if self.batched else lambda items: self.collate(items[0]), self.held, dict(dataset=self.dataset, collate_fn=self.collate))
         return (make.rehearsed_batch if check else make.batch)(key, keyed)
 
 class _KeyedOrder:
     "The order of a sampler or batch sampler, settled when a pass begins: for each batch its key, and indices with the keys of their places"
     def __init__(self, sampler, batched): self.sampler,self.batched = sampler,batched
     def __len__(self): return len(self.sampler)
-    def settle(self, item_key, batch_key, first, check):
-        places = itertools.count()
-        order = [(k, [(item_key(next(places)),i) for i in (o if self.batched else [o])]) for k,o in enumerate(self.sampler)]
-        self.order = [(batch_key(k), o, check and k==first) for k,o in order[first:]]
-    def __iter__(self): return iter(self.order)
+    def __getstate__(self): return {k:v for k,v in vars(self).items() if k!='settled'}
+    def settle(self, *args): self.settled = list(self.sampler),*args
+    def __iter__(self): return self._keyed(*self.settled)
+    def _keyed(self, order, item_key, batch_key, first, check):
+        place = 0
+        for k,o in enumerate(order):
+            idxs = o if self.batched else [o]
+            if k>=first: yield batch_key(k),[(item_key(place+i),idx) for i,idx in enumerate(idxs)],check and k==first
+            place += len(idxs)
 
 def _as_it_is(batch): return batch
 
@@ -365,7 +374,11 @@ class _KeyedTorch(TorchLoader):
         order = _KeyedOrder(dl.batch_sampler if batched else dl.sampler, batched)
         names = 'num_workers pin_memory timeout worker_init_fn multiprocessing_context prefetch_factor persistent_workers'.split()
         super().__init__(_KeyedItems(dl.dataset, dl.collate_fn, batched), collate_fn=_as_it_is, batch_size=None, sampler=order, **{o:getattr(dl, o) for o in names})
-        self.__dict__.update(order=order, batch_size=dl.batch_size, drop_last=dl.drop_last)  # as the loader that it stands in for
+        self.__dict__.update(order=order, batch_size=dl.batch_size, drop_last=dl.drop_last, plain=dl)  # as the loader that it stands in for
+
+    def __getattr__(self, name):
+        if 'plain' not in self.__dict__: raise AttributeError(name)
+        return getattr(self.plain, name)
 
     def __iter__(self): return self.batches_from(0)
 
@@ -404,7 +417,7 @@ class _KeyedIter(GetAttr):
 def _iterate(dl, path, start, held, first=0):
     "Iterate over what `start` gives, each batch with a seed, outside a fit without moving the generators"
     clock = dl._clock
-    of_fit,is_due = path[1:]==('epoch', clock.epoch),clock.is_due
+    of_fit,is_due,serial = path[1:]==('epoch', clock.epoch),clock.is_due,clock.serial
     guard,keys,states = nullcontext if is_due else isolated,stream_keys(clock.seed, 'batch', *path),held.states()
     try:
         with guard(): batches = start()
@@ -415,9 +428,12 @@ def _iterate(dl, path, start, held, first=0):
                     held.seed(keys(k))
                     b = _unwrap(clock, dl._loader, next(batches))
             except StopIteration: return
-            dl._taken = k+1
+            if is_due or clock.epoch is None: dl._taken = k+1
             if of_fit and clock.after_batch: clock.after_batch(dl._loader, k, k==first, is_due)
             yield b
+    except GeneratorExit:
+        if clock.serial!=serial: states = ()
+        raise
     finally: held.set_states(states)
 
 # %% ../nbs/20_loaders.ipynb #1f90a275

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['is_installed', 'is_users', 'names_in', 'register_reseed', 'is_generator', 'is_atom', 'parts_of', 'walk_objects',
-           'Generators']
+           'Generators', 'opaque']
 
-# %% ../nbs/12_objects.ipynb #17aa59b7
+# %% ../nbs/12_objects.ipynb #61363ab3
 import dis,random,sys,sysconfig
-from collections import OrderedDict,deque
+from collections import Counter,OrderedDict,deque
 from functools import cached_property,lru_cache
-from itertools import islice
+from itertools import chain,islice
 from pathlib import Path,PurePath
 from struct import unpack
 from types import BuiltinFunctionType,CellType,CodeType,FunctionType,MappingProxyType,MemberDescriptorType,ModuleType
@@ -22,7 +22,7 @@ from plum import Function
 from .streams import derived_key
 from .seed import global_generators
 
-# %% ../nbs/12_objects.ipynb #3095527f
+# %% ../nbs/12_objects.ipynb #857f4b3a
 _stdlib = {Path(sysconfig.get_path(o)).resolve() for o in ('stdlib','platstdlib')}
 
 @lru_cache(maxsize=None)
@@ -39,7 +39,9 @@ def is_installed(
     if root=='__main__': return False
     if root in sys.stdlib_module_names or root=='fastai_repro': return True
     file = getattr(sys.modules.get(name), '__file__', None) or getattr(sys.modules.get(root), '__file__', None)
-    return file is not None and any(map(_is_filled, Path(file).resolve().parents))
+    if file is None: return False
+    parents = list(Path(file).resolve().parents)
+    return any(map(_is_filled, [next((o for o in parents if (o/root).exists() or (o/f'{root}.py').exists()), parents[0]), *({*parents} & _stdlib)]))
 
 # %% ../nbs/12_objects.ipynb #f05d6de9
 def is_users(cls):
@@ -107,7 +109,7 @@ def _takes_seeds(o):
     o.setstate(state)
     return draws[0]==draws[1]
 
-# %% ../nbs/12_objects.ipynb #dc021b23
+# %% ../nbs/12_objects.ipynb #1c47a69a
 _atoms = (str,bytes,bytearray,int,float,complex,type(None),PurePath,np.generic,np.dtype,range,slice,torch.dtype,torch.device,torch.Tensor,CodeType)
 
 @lru_cache(maxsize=None)
@@ -117,12 +119,33 @@ def is_atom(o): return _is_atom(type(o))
 
 def _key_step(i, k): return f'[{k!r}]' if type(k) in (str,bytes,bool,type(None)) else f'[{i}]'  # torch numbers hooks through the whole process
 
+def _inner_types(cls, os):
+    "The types of what objects of type `cls` hold, if that can be had at once"
+    if cls in (tuple,list,set,frozenset): return set(map(type, chain.from_iterable(os)))
+    if cls is dict: return set(map(type, chain.from_iterable(os))) | set(map(type, chain.from_iterable(o.values() for o in os)))
+    special,container,slots,_ = _how(cls)
+    if special or container or slots or not all(type(getattr(o, '__dict__', None)) is dict for o in os[:1]): return {object}
+    return set(map(type, chain.from_iterable(vars(o).values() for o in os)))
+
+def _worth_a_look(o):
+    "Places of a long list that must be looked at: one of each type whose objects all hold nothing but atoms, as records do, and all others"
+    groups = {}
+    for i,x in enumerate(o): groups.setdefault(type(x), []).append(i)
+    res = []
+    for cls,places in groups.items():
+        if _is_atom(cls): continue
+        plain = all(map(_is_atom, _inner_types(cls, [o[i] for i in places])))
+        res += places[:1] if plain else places
+    return sorted(res)
+
 def _elements(o):
     "The elements of a container"
     if isinstance(o, np.ndarray): o = o.ravel().tolist() if o.dtype.hasobject else ()
     is_dict = isinstance(o, (dict,MappingProxyType))
     if all(map(_is_atom, {*map(type, o), *(map(type, o.values()) if is_dict else ())})): return
-    if is_dict:
+    if len(o)>100 and isinstance(o, (list,tuple,deque)):
+        yield from ((f'[{i}]',o[i]) for i in _worth_a_look(o))
+    elif is_dict:
         for i,(k,v) in enumerate(list(o.items())):
             yield _key_step(i, k),v
             yield f'[key {i}]',k
@@ -194,30 +217,31 @@ def parts_of(
         except AttributeError: pass
     if mine: yield f':{mine.__qualname__}',mine
 
-# %% ../nbs/12_objects.ipynb #66f69ba6
+# %% ../nbs/12_objects.ipynb #14be94fb
 _plain_containers = {dict,list,tuple,set,frozenset,OrderedDict}  # modules hold many empty ones
 
 def walk_objects(
     roots:dict, # Objects to begin with, by name
-    most:int=100_000, # How many objects to look at
+    most:int=100_000, # How many objects to look at below each root
     skip=(), # Objects not to enter
     left_out:list=None, # Gets the path of the first object that was left out, if any were
 ): # Pairs of a path, a string, and an object
     "Everything that `roots` lead to, each object once"
-    seen = {id(o):o for o in skip}
+    seen,own = {id(o):o for o in skip},{id(o) for o in roots.values()}
     for root in roots.items():
-        todo = deque([root])
+        todo,count = deque([root]),0
         while todo:
             path,o = todo.popleft()
-            if id(o) in seen or _is_atom(type(o)): continue
-            if len(seen)-len(skip)>=most:
+            if id(o) in seen or _is_atom(type(o)) or path!=root[0] and id(o) in own: continue  # a root is entered as that alone
+            if count>=most:
                 if left_out is not None: left_out.append(path)
-                return
-            seen[id(o)] = o  # kept, so that no other object gets its `id`
+                break
+            seen[id(o)],count = o,count+1  # kept, so that no other object gets its `id`
             yield path,o
-            todo.extend((path+step, x) for step,x in islice(parts_of(o), most) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
+            parts = ((path+step, x) for step,x in parts_of(o) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
+            todo.extend(islice(parts, most+1))
 
-# %% ../nbs/12_objects.ipynb #cf8240ac
+# %% ../nbs/12_objects.ipynb #18da948d
 class Generators:
     "The generators that objects lead to"
     def __init__(self,
@@ -233,8 +257,8 @@ class Generators:
         self.shared = [path for path,o in found if id(o) in of_all]
         self.lost = [path for path in before if path not in self.shared]  # in a spawned worker: it was a global one where it was pickled
         found = [(path,o) for path,o in found if id(o) not in of_all]
-        paths = [path for path,_ in found]
-        self.unkeyed = [path for path,o in found if paths.count(path)>1 or not _takes_seeds(o)]  # members of one set, or what no seed reaches
+        paths = Counter(path for path,_ in found)
+        self.unkeyed = [path for path,o in found if paths[path]>1 or not _takes_seeds(o)]  # members of one set, or what no seed reaches
         self.found = [(path,o) for path,o in found if path not in self.unkeyed]
 
     def holder(self,
@@ -275,4 +299,9 @@ class Generators:
         self._find()
         return vars(self)[name]
 
-_special[Generators] = lambda o: ()  # who keeps a list of generators does not hold them
+def opaque(cls):
+    "A class decorator: the walk does not look into objects of `cls`"
+    _special[cls] = lambda o: ()
+    return cls
+
+opaque(Generators)  # who keeps a list of generators does not hold them

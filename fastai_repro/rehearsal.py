@@ -16,7 +16,7 @@ from xxhash import xxh3_128_hexdigest
 from .digest import digest
 from .objects import is_atom,walk_objects
 
-# %% ../nbs/16_rehearsal.ipynb #a514aafd
+# %% ../nbs/16_rehearsal.ipynb #f5aa78db
 class _OnDevice:
     "The bits of a tensor that is not on the CPU"
     def __init__(self, t): self.t = t.clone().view(torch.uint8)
@@ -33,18 +33,23 @@ def _tensor_bits(t):
 def bits_of(
     o, # What a loader made
     depth:int=8, # How far to go into objects in objects
+    seen:dict=None, # Objects that were met, by id: each counts once
 ): # Lists of strings and numbers that are equal where the bits are
     "The bits of `o`, to be compared with `==`"
-    inner = lambda x: bits_of(x, depth-1)
-    head = [type(o).__name__]
-    if isinstance(o, torch.Tensor): return [*head, str(o.dtype), tuple(o.shape), _tensor_bits(o)]
+    seen,head = {} if seen is None else seen,[type(o).__name__]
+    def inner(x): return bits_of(x, depth-1, seen)
+    if isinstance(o, torch.Tensor):
+        try: return [*head, str(o.dtype), tuple(o.shape), _tensor_bits(o)]
+        except (RuntimeError,TypeError,NotImplementedError): return head  # a nested tensor, say, has no bits that are known here
     if isinstance(o, np.ndarray) and not o.dtype.hasobject: return [*head, o.dtype.str, o.shape, xxh3_128_hexdigest(np.ascontiguousarray(o).tobytes())]
-    if is_atom(o): return [*head, digest(o) if isinstance(o, (float,complex,np.generic)) and not isinstance(o, complex) else repr(o)]
+    if is_atom(o): return [*head, digest(o) if isinstance(o, (float,np.generic)) else repr(o)]
     if isinstance(o, Image.Image): return [*head, o.mode, o.size, xxh3_128_hexdigest(o.tobytes())]
+    if id(o) in seen: return [*head, seen[id(o)][0]]
+    seen[id(o)] = len(seen),o
     if depth<0: return head
     if isinstance(o, np.ndarray): return [*head, *map(inner, o.ravel().tolist())]
     if isinstance(o, dict): return [*head, *(x for k,v in o.items() for x in (inner(k), inner(v)))]
-    if isinstance(o, (list,tuple)): return [*head, *map(inner, o)]
+    if isinstance(o, (list,tuple)): return [*head, repr(o)] if set(map(type, o)) <= {int,float,str,bool} else [*head, *map(inner, o)]
     if isinstance(o, (set,frozenset)): return [*head, *sorted(map(str, map(inner, o)))]
     if hasattr(o, 'to_numpy'): return [*head, inner(o.to_numpy())]
     return [*head, *(x for k,v in getattr(o, '__dict__', {}).items() for x in (k, inner(v)))]
