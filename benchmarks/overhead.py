@@ -63,6 +63,7 @@ def parts():
     learn = learner(dls, ReproCallback())
     learn.fit(1)
     cb = learn.repro
+    cb._find_generators()
     learn.cbs,learn.training,cb._inside = L(cb),True,True
     ours = micros(lambda: our_step(learn))
     learn.cbs = L()
