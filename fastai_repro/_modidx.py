@@ -505,6 +505,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'fastai_repro.loaders.has_places': ('loaders.html#has_places', 'fastai_repro/loaders.py'),
                                       'fastai_repro.loaders.is_keyed': ('loaders.html#is_keyed', 'fastai_repro/loaders.py'),
                                       'fastai_repro.loaders.key_dls': ('loaders.html#key_dls', 'fastai_repro/loaders.py'),
+                                      'fastai_repro.loaders.say_left_out': ('loaders.html#say_left_out', 'fastai_repro/loaders.py'),
                                       'fastai_repro.loaders.say_unkeyed': ('loaders.html#say_unkeyed', 'fastai_repro/loaders.py')},
             'fastai_repro.manifest': { 'fastai_repro.manifest.Change': ('manifest.html#change', 'fastai_repro/manifest.py'),
                                        'fastai_repro.manifest.Field': ('manifest.html#field', 'fastai_repro/manifest.py'),

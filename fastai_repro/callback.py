@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['ReproCallback']
 
-# %% ../nbs/30_callback.ipynb #f540bd84
+# %% ../nbs/30_callback.ipynb #4493c2c5
 import torch,warnings,weakref
+from collections import Counter
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
 from functools import lru_cache,partial,update_wrapper
@@ -21,7 +22,7 @@ from .streams import check_seed,stream_key,stream_keys
 from .seed import isolated,is_seeded,seed_all,deterministic,_check_strict
 from .objects import Generators
 from .digest import digest
-from .loaders import key_dls,say_unkeyed
+from .loaders import key_dls,say_left_out,say_unkeyed
 from .manifest import RunWriter
 from .layers import replace_nondeterministic
 
@@ -161,7 +162,7 @@ def _key(self:ReproCallback, dls):
     self._run_seed = seed
     return dls
 
-# %% ../nbs/30_callback.ipynb #1f8e081d
+# %% ../nbs/30_callback.ipynb #0a1b2b3b
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
@@ -206,13 +207,15 @@ def _begin_fit(self:ReproCallback):
 def _find_generators(self:ReproCallback):
     "The generators that the model, the loss, the optimizer, the callbacks and the learner itself hold; the loaders look after theirs"
     learn,before = self.learn,self._held
-    parts,cbs = {n:getattr(learn, n, None) for n in ('model','loss_func','opt','metrics')},{}
-    for o in learn.cbs.sorted('order'): cbs[f'{o.name}{sum(n.startswith(o.name) for n in cbs) or ""}'] = o  # by name: who joins moves nobody
-    self._held = Generators(dict(**parts, **cbs, learner=learn), skip=[self, type(self), _Hook, learn.dls, *learn.dls.loaders, vars(learn).get('dl')])
+    roots,count = {n:getattr(learn, n, None) for n in ('model','loss_func','opt','metrics')},Counter()
+    for o in learn.cbs.sorted('order'):  # by name: who joins moves nobody
+        count[o.name] += 1
+        roots[f'cbs.{o.name}#{count[o.name]}'] = o
+    self._held = Generators(dict(**roots, learner=learn), skip=[self, type(self), _Hook, learn.dls, *learn.dls.loaders, vars(learn).get('dl')])
     if not self._fitting: return
     tell = self._key(learn.dls)._clock.tell
     if self._held.unkeyed: tell(say_unkeyed(self._held))
-    if self._held.left_out: tell(f"the search for generators ended after 100,000 objects, before `{self._held.left_out[0]}`. A generator that is held beyond is not seeded", 'left out')
+    if self._held.left_out: tell(say_left_out(self._held), 'left out')
     if self._listed and (new := [path for path,o in self._held.found if all(o is not x for _,x in before.found)]):
         tell(f"a generator of `{self._held.holder(new[0])}` ({new[0]}) was made in the middle of a fit, so what it drew at first does not follow from the seed: make it in `__init__`")
 

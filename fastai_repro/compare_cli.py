@@ -6,7 +6,7 @@
 __all__ = ['compare']
 
 # %% ../nbs/48_compare_cli.ipynb #c7c3fdab
-import shlex,sys
+import shlex
 from typing import Annotated
 from fastcore.script import call_parse
 from .cli import check_folder,check_order,check_script,fail,rest_of_line,write_json

@@ -241,7 +241,7 @@ def walk_objects(
             parts = ((path+step, x) for step,x in parts_of(o) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
             todo.extend(islice(parts, most+1))
 
-# %% ../nbs/12_objects.ipynb #18da948d
+# %% ../nbs/12_objects.ipynb #a19ba8a4
 class Generators:
     "The generators that objects lead to"
     def __init__(self,
@@ -265,7 +265,7 @@ class Generators:
         path:str # Path of a generator
     )->str: # Its name
         "The last function, or object of a class, of the user's on the way to a generator"
-        way = [o for p,o in walk_objects(self.roots, skip=self.skip) if path.startswith(p)]
+        way = [o for p,o in walk_objects(self.roots, skip=self.skip) if path.startswith(p) and path[len(p):len(p)+1] in ('', *'.[:{(')]
         mine = [o for o in way if isinstance(o, FunctionType) and not is_installed(o.__module__ or '__main__') or is_users(o if isinstance(o, type) else type(o))]
         return getattr(mine[-1], '__qualname__', type(mine[-1]).__name__) if mine else path.partition('.')[0]
 

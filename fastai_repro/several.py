@@ -6,7 +6,7 @@
 __all__ = ['holm', 'pairs_of', 'Comparisons', 'compare_all']
 
 # %% ../nbs/44_several.ipynb #1ad0ffd0
-import html,itertools,warnings
+import html,itertools
 import numpy as np
 from .intervals import VERDICTS
 from .comparison import Comparison
