@@ -10,6 +10,7 @@ __all__ = ['is_installed', 'is_users', 'names_in', 'register_reseed', 'is_genera
 import dis,random,sys,sysconfig
 from collections import Counter,OrderedDict,deque
 from functools import cached_property,lru_cache
+from inspect import Signature
 from itertools import chain,islice
 from pathlib import Path,PurePath
 from struct import unpack
@@ -110,7 +111,7 @@ def _takes_seeds(o):
     return draws[0]==draws[1]
 
 # %% ../nbs/12_objects.ipynb #1c47a69a
-_atoms = (str,bytes,bytearray,int,float,complex,type(None),PurePath,np.generic,np.dtype,range,slice,torch.dtype,torch.device,torch.Tensor,CodeType)
+_atoms = (str,bytes,bytearray,int,float,complex,type(None),PurePath,np.generic,np.dtype,range,slice,torch.dtype,torch.device,torch.Tensor,CodeType,Signature)
 
 @lru_cache(maxsize=None)
 def _is_atom(cls): return issubclass(cls, _atoms) and not is_users(cls)
