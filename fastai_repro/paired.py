@@ -24,7 +24,8 @@ from fastai.learner import Learner
 from . import streams
 from .streams import check_seed,fix_streams
 from .digest import digest
-from .manifest import RunManifest,atomic_open
+from .files import atomic_open
+from .manifest import RunManifest
 from .verify import ProgramFailed,RunSpec,after_init,equip_learner,failure_text,fix_program
 from .verify import launch_run,pickle_functions,run_program,show_progress
 from .comparison import Comparison

@@ -26,7 +26,8 @@ from fastai.callback.schedule import LRFinder,_Annealer
 from fastai.learner import Metric,Recorder
 from fastai.torch_core import num_distrib
 from .loaders import has_places
-from .manifest import RunManifest,atomic_open
+from .files import atomic_open
+from .manifest import RunManifest
 from .callback import _is_export,_repro,_tensors
 try: import fcntl
 except ImportError: fcntl = None
