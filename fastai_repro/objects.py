@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['is_installed', 'is_users', 'names_in', 'register_reseed', 'is_generator', 'is_atom', 'parts_of', 'walk_objects',
-           'Generators', 'opaque']
+           'Generators', 'opaque', 'is_opaque']
 
 # %% ../nbs/12_objects.ipynb #61363ab3
 import dis,random,sys,sysconfig
@@ -242,7 +242,7 @@ def walk_objects(
             parts = ((path+step, x) for step,x in parts_of(o) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
             todo.extend(islice(parts, most+1))
 
-# %% ../nbs/12_objects.ipynb #a19ba8a4
+# %% ../nbs/12_objects.ipynb #b4695ded
 class Generators:
     "The generators that objects lead to"
     def __init__(self,
@@ -301,8 +301,12 @@ class Generators:
         return vars(self)[name]
 
 def opaque(cls):
-    "A class decorator: the walk does not look into objects of `cls`"
-    _special[cls] = lambda o: ()
+    "A class decorator: nobody looks into objects of `cls`"
+    _special[cls] = _nothing
     return cls
+
+def _nothing(o): return ()
+
+def is_opaque(o): return any(_special.get(c) is _nothing for c in type(o).__mro__)
 
 opaque(Generators)  # who keeps a list of generators does not hold them

@@ -29,7 +29,7 @@ import fastai,fastcore
 from .seed import device_generators,deterministic,get_states,set_states
 from .objects import Generators
 from .layers import find_nondeterministic
-from .callback import _QuickCallback,_repro
+from .callback import _QuickCallback,repro_of
 
 # %% ../nbs/32_trace.ipynb #213491d9
 _piece = 2**23 # words: what keeps a GPU busy
@@ -315,7 +315,7 @@ def _begin(self:TraceCallback):
     row = dict(kind='fit', version=1, fit=self._fit, level=self.level, model=type(learn.model).__name__, epochs=learn.n_epoch, batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
-               env=environment(), repro=_repro(learn) is not None, suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
+               env=environment(), repro=repro_of(learn) is not None, suspects=_suspects(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
     self._read_weights(row)
     self._later(row, 'opt', fingerprint(list(chain.from_iterable(_opt_states(learn.opt).values()))))
     if self.level=='layer': self._by_name(row, 'init', {n:[t] for n,t in named.items()})
