@@ -6,25 +6,34 @@
 __all__ = ['check_script', 'check_order', 'check_folder', 'fail', 'write_json', 'rest_of_line', 'run', 'verify', 'Finding',
            'look_at_environment', 'look_at_learner', 'look_at_items', 'doctor']
 
-# %% ../nbs/38_cli.ipynb #87ea8b8a
-import json,os,subprocess,sys,tempfile
+# %% ../nbs/38_cli.ipynb #a2157a6d
+import json,os,subprocess,sys,tempfile,threading,warnings
+from contextlib import contextmanager,nullcontext
 from dataclasses import asdict,dataclass
+from functools import wraps
 from inspect import signature
 from pathlib import Path,PurePath
 from typing import Annotated
 from weakref import WeakSet
 import torch
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from fastcore.foundation import L
 from fastcore.script import call_parse
+from fastai.callback.schedule import LRFinder
 from fastai.data.block import DataBlock
 from fastai.learner import Learner
+from .digest import digest
 from .loaders import is_keyed
 from .layers import find_nondeterministic
+from .manifest import atomic_open
 from .callback import ReproCallback
+from .resume import ResumeCallback
 from .trace import _from_outside,_suspects,environment
 from .verify import ProgramFailed,_Spec,_check_vary,_launch,_verify
+try: import fcntl
+except ImportError: fcntl = None
 
-# %% ../nbs/38_cli.ipynb #e72c81be
+# %% ../nbs/38_cli.ipynb #f5eec0e9
 def _check_script(script):
     if not Path(script).exists(): _fail(f"`script` is {script!r}, which does not exist: pass the program first and then its arguments")
     if not Path(script).is_file() or Path(script).suffix not in ('.py','.ipynb'): _fail(f"`script` is {script!r}, which is no .py or .ipynb file: pass the program first and then its arguments")
@@ -43,6 +52,14 @@ def _check_order(command, args):
     ours = [f'--{n}' for n,p in signature(command).parameters.items() if p.default is not p.empty]
     if late := [o for o in args if o.partition('=')[0] in ours]: print(f"{', '.join(late)} comes after the program, which gets it: what is for this command comes before", file=sys.stderr)
 
+def _check_resume(folder, every, fix):
+    "How often checkpoints are written"
+    if every and not folder: _fail(f"`--every` is {every!r}, which is how often `--resume` writes checkpoints: add `--resume FOLDER`")
+    if folder and not fix: _fail("`--resume` needs `--fix`: only a training that repeats can go on to the same bits. Add `--fix`")
+    every = int(every) if every and every.isdigit() else every or '60s'
+    try: return ResumeCallback('', every=every).every
+    except ValueError as e: _fail(str(e))
+
 def _status(code): return code if code>=0 else 128-code  # as a shell has it for a signal
 
 _rest = dict(nargs='...')
@@ -56,20 +73,115 @@ def run(
     manifest:str=None, # File to write the manifest of the first training to
     strict:bool=False, # Use torch's deterministic algorithms?
     fix:bool=False, # Make an unmodified program reproducible?
+    resume:str=None, # Folder for checkpoints: the same command goes on where it was killed; needs `--fix`
+    every:str=None, # With `--resume`, how often: a number of steps, epoch, or seconds as in 60s, the default
 ):
     "Run a program with everything seeded and the environment settled before Python starts; the exit status is the program's"
     _check_script(script)
     _check_order(run, args)
-    _check_folder('trace', trace)
-    _check_folder('manifest', manifest)
+    for name,o in dict(trace=trace, manifest=manifest, resume=resume).items(): _check_folder(name, o)
+    every = _check_resume(resume, every, fix)
+    this = dict(script=Path(script).name, arguments=digest(args), seed=seed, strict=strict)
+    goes_on = resume and _claim(Path(resume), this, manifest)
     for o in (trace, manifest):
-        if o: Path(o).unlink(missing_ok=True)
-    spec = _Spec(script=script, args=args, trace=trace and str(Path(trace).resolve()), seed=seed, strict=strict, fix=fix, manifest=manifest and str(Path(manifest).resolve()))
+        if o and not (goes_on and o is manifest): Path(o).unlink(missing_ok=True)
+    trace,manifest,resume = (o and str(Path(o).resolve()) for o in (trace, manifest, resume))
+    spec = _Spec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, manifest=manifest)
+    if resume: spec.resume = resume,every
     with tempfile.TemporaryDirectory() as tmp:
         p = _launch(spec, tmp)
         while True:
             try: return _status(p.wait())
             except KeyboardInterrupt: pass  # the program had it too, and ends in its own way
+
+# %% ../nbs/38_cli.ipynb #4ff30fae
+def _claim(folder, command, manifest):
+    "Make `folder` that of `command`; has this command begun there before?"
+    file,name = folder/'command.json',f"`--resume` is {str(folder)!r}, "
+    try:
+        if file.exists(): then = json.loads(file.read_text())
+        elif folder.exists() and (not folder.is_dir() or any(not o.name.startswith('.') for o in folder.iterdir())):
+            _fail(f"{name}where something else is already: pass a new folder")
+        else:
+            with atomic_open(file) as f: json.dump(command, f, indent=1)
+            return False
+    except (OSError,ValueError) as e: _fail(f"{name}which can't be used: {e}. Pass a folder where you may write")
+    other = ', '.join(k for k,v in command.items() if then.get(k)!=v)
+    if other: _fail(f"{name}which belongs to another command, with another {other}: pass another folder, or delete it to start anew")
+    if manifest and not Path(manifest).exists() and (folder/'0001.json').exists():
+        _fail(f"`--manifest` is written when the first training begins, and that of {str(folder)!r} has begun: "
+              "leave it out, or delete the folder to start anew")
+    print(f'going on with the trainings in {folder}; to start anew, delete it', file=sys.stderr)
+    return True
+
+# %% ../nbs/38_cli.ipynb #706dd0d3
+def _is_a(cb, cls): return isinstance(cb, cls) or isinstance(cb, type) and issubclass(cb, cls)
+
+class _Trainings:
+    "Gives each training of this process its checkpoint, numbered in the order in which they begin"
+    def __init__(self, folder, every):
+        self.folder,self.every,self.n,self.inside,self.pid,self.thread = Path(folder),every,0,False,os.getpid(),None
+
+    @contextmanager
+    def checkpoint(self, call, learn, cbs):
+        "Around a training: a list with its `ResumeCallback`, which is empty if it gets none"
+        if self.thread is None: self.thread = threading.get_ident()  # a notebook's cells do not run in the main thread
+        if (os.getpid(),threading.get_ident())!=(self.pid,self.thread):
+            warnings.warn("`--resume`: a training in a thread or process of its own has no number, so it gets no checkpoint and starts anew")
+            yield []
+        elif self.inside: yield []
+        else:
+            self.inside = True
+            try: yield self._new(call, learn, [*learn.cbs, *cbs])
+            finally: self.inside = False
+
+    def _new(self, call, learn, cbs):
+        if any(_is_a(o, (LRFinder,ResumeCallback)) for o in cbs): return []
+        if not any(_is_a(o, ReproCallback) for o in cbs):
+            warnings.warn("`--resume`: this learner has no `ReproCallback`, because it was loaded from a file or the program removed it: "
+                          "its training gets no checkpoint and starts anew")
+            return []
+        self.n += 1
+        path = self.folder/f'{self.n:04}.ckpt'
+        self._compare(path, dict(call=call, weights=digest(learn.model)))
+        return [ResumeCallback(path, every=self.every)]
+
+    def _compare(self, path, now):
+        "Refuse a checkpoint of another training; note what this one starts from"
+        file = path.with_suffix('.json')
+        then = json.loads(file.read_text()) if file.exists() and path.exists() else now
+        if then!=now:
+            what = f"is a `{now['call']}`, and not a `{then['call']}` as" if then['call']!=now['call'] else 'starts from other weights than'
+            raise ValueError(f"training {self.n} of this program {what} when {str(path)!r} was begun: the program has changed, or uses a random "
+                             f"source that no seed controls. Pass another folder, or delete {str(path.parent)!r} to start anew")
+        if not path.exists() or not file.exists():
+            with atomic_open(file) as f: json.dump(now, f)
+
+def _hold(folder):
+    "Keep other processes out of `folder` until this one ends"
+    f = open(Path(folder)/'.lock', 'w')
+    try:
+        if fcntl: fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError: _fail(f"`--resume` is {str(folder)!r}, where another process is training: wait until it ends, or pass another folder")
+    return f
+
+# %% ../nbs/38_cli.ipynb #09c44a98
+def _resume_trainings(folder, every):
+    "In the process of the program: let its trainings go on from their checkpoints"
+    trainings,fit,fine_tune = _Trainings(folder, every),Learner.fit,Learner.fine_tune
+    trainings.lock = _hold(folder)
+    @wraps(fit)
+    def _fit(self, n_epoch, lr=None, wd=None, cbs=None, *args, **kwargs):
+        cbs = L(cbs)
+        with trainings.checkpoint('fit', self, cbs) as more: fit(self, n_epoch, lr, wd, cbs+more, *args, **kwargs)
+        self._end_cleanup()  # a training that is loaded leaves it out
+    @wraps(fine_tune)
+    def _fine_tune(self, *args, cbs=None, **kwargs):
+        cbs = L(cbs)
+        with trainings.checkpoint('fine_tune', self, cbs) as more, more[0].around_fine_tune(self) if more else nullcontext():
+            fine_tune(self, *args, cbs=cbs+more, **kwargs)
+    Learner.fit,Learner.fine_tune = _fit,_fine_tune
+    return trainings
 
 # %% ../nbs/38_cli.ipynb #a0796a6a
 def _value(s):

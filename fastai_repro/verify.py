@@ -28,7 +28,7 @@ from .manifest import RunManifest
 from .callback import ReproCallback
 from .trace import TraceCallback,Divergence,compare_traces,_levels
 
-# %% ../nbs/36_verify.ipynb #33958b21
+# %% ../nbs/36_verify.ipynb #018cf0c1
 @dataclass
 class _Spec:
     "What a process is to run, and how"
@@ -45,6 +45,7 @@ class _Spec:
     manifest:str=None # File to write
     vary:dict=field(default_factory=dict)
     doctor:str=None # File for findings
+    resume:tuple=None # Folder of checkpoints, and how often they are written
     path:list=field(default_factory=list) # `sys.path`
 
 def _after(cls, f):
@@ -113,7 +114,7 @@ def _vary(vary):
         _vary_torch(settings)
     if 'threads' in vary: torch.set_num_threads(int(vary['threads']))
 
-# %% ../nbs/36_verify.ipynb #9a1f687b
+# %% ../nbs/36_verify.ipynb #87d193ed
 def _run_functions(spec):
     sys.path[:] = spec.path
     make_learner,train = pickle.loads(spec.functions)
@@ -149,6 +150,9 @@ def _child(
     if spec.doctor:
         from fastai_repro.cli import _watch_program
         _watch_program(spec.doctor)
+    if spec.resume:
+        from fastai_repro.cli import _resume_trainings
+        _resume_trainings(*spec.resume)
     _after(Learner, partial(_equip, spec))
     (_run_script if spec.script else _run_functions)(spec)
 
