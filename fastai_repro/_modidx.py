@@ -1019,6 +1019,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.state._Taker.held': ('state.html#_taker.held', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Taker.instead': ('state.html#_taker.instead', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Taker.is_long': ('state.html#_taker.is_long', 'fastai_repro/state.py'),
+                                    'fastai_repro.state._Taker.is_watched': ('state.html#_taker.is_watched', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Taker.items': ('state.html#_taker.items', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Taker.may_leave': ('state.html#_taker.may_leave', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Taker.module': ('state.html#_taker.module', 'fastai_repro/state.py'),

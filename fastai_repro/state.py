@@ -91,7 +91,7 @@ def _keeper(cls):
     if known or issubclass(cls, (nn.Module,type)): return known
     if callable(getattr(cls, 'state_dict', None)) and callable(getattr(cls, 'load_state_dict', None)): return cls.state_dict,cls.load_state_dict
 
-# %% ../nbs/17_state.ipynb #0dbb78eb
+# %% ../nbs/17_state.ipynb #e89fbc9a
 _module_own = set(vars(nn.Module())) # parameters, buffers, children and hooks, which are looked at by themselves
 _hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
 _resources = '_thread','threading','_io','io','socket','_socket','ssl','_ssl','logging','weakref','_weakref','subprocess','multiprocessing','concurrent','asyncio','selectors','select','torch.utils.hooks'
@@ -233,7 +233,7 @@ class _Taker:
 
     def cls(self, c, path):
         "What a class of the user's holds, and its functions"
-        if not is_users(c): return {'name':name_of(c) or c.__qualname__}
+        if not is_users(c) or self.is_watched(path): return {'name':name_of(c) or c.__qualname__}
         functions = {n:[self.ref(f, f'{path}.{n}') for f in fs] for n,v in vars(c).items() if (fs := _functions(v))}
         bases = [self.ref(b, f'{path}:{b.__qualname__}') for b in c.__mro__[1:] if is_users(b)]
         return {'name':name_of(c) or c.__qualname__, 'bases':bases, 'functions':functions, 'class':self.values({k:v for k,v in vars(c).items() if not (k.startswith('__') or _functions(v) or hasattr(type(v), '__get__'))}, path)}
@@ -247,7 +247,7 @@ class _Taker:
     def function(self, f, path):
         cells = [{'~empty':1} if c==CellType() else self.value(c.cell_contents, f'{path}.<{n}>') for n,c in zip(f.__code__.co_freevars, f.__closure__ or ())]
         defaults = [self.value(o, f'{path}.<default>') for o in (f.__defaults__, f.__kwdefaults__)]
-        return {'name':name_of(f) or f.__qualname__, 'cells':cells, 'attrs':self.values(vars(f), path), 'defaults':defaults, 'globals':{n:self.value(v, f'{path}:{n}') for n,_,v in _globals(f)}}
+        return {'name':name_of(f) or f.__qualname__, 'cells':cells, 'attrs':self.values(vars(f), path), 'defaults':defaults, 'globals':{} if self.is_watched(path) else {n:self.value(v, f'{path}:{n}') for n,_,v in _globals(f)}}
 
     def opaque(self, o, path):
         "Something with memory of its own: its pickle; a file or a lock is left alone; another is refused"
@@ -257,10 +257,12 @@ class _Taker:
             return {'pickle': None if self.before.get(path)==h else data, 'digest':h}
         if not hasattr(o, '__next__') and self.may_leave(path): return {'left':1}
         if _is_all_attributes(type(o)): return self.held(o, path)
-        if not path.startswith(tuple(self.watchers)): self.refused.append((path, type(o).__name__))
+        if not self.is_watched(path): self.refused.append((path, type(o).__name__))
         return {'left':1}
 
     def may_leave(self, path): return path.startswith('cbs.')
+
+    def is_watched(self, path): return path.startswith(tuple(self.watchers))  # of a callback that only watches its own attributes are kept
 
     def instead(self, o):
         if id(o) in self.known: return 'known',self.known[id(o)]
