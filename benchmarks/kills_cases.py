@@ -228,10 +228,10 @@ cases = {
 
 def without_state():
     "Take the mechanism out: only weights, buffers, the optimizer and what fastai's recorder and scheduler keep come back from a checkpoint"
-    put,own = resume._put_state,('Recorder ','ParamScheduler ')
-    def put_less(learn, state):
-        callbacks = {k:v for k,v in state['callbacks'].items() if k.startswith(own)}
-        put(learn, {**state, 'modules':{}, 'losses':[], 'callbacks':callbacks})
+    put,own = resume._put_state,{'cbs.recorder#1','cbs.param_scheduler#1','opt.frozen_idx',*(f'learn.{o}' for o in 'epoch train_iter pct_train smooth_loss final_record'.split())}
+    def put_less(learn, state, *args, **kwargs):
+        rest = {**state['rest'], 'roots':{k:v for k,v in state['rest']['roots'].items() if k in own}}
+        put(learn, {**state, 'rest':rest}, *args, **kwargs)
     resume._put_state = put_less
 
 def learner(case, kind, folder, cbs=()):

@@ -824,6 +824,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'fastai_repro.progress.Shown.go_on_in_epoch': ( 'progress.html#shown.go_on_in_epoch',
                                                                                        'fastai_repro/progress.py'),
                                        'fastai_repro.progress.Shown.next_fit': ('progress.html#shown.next_fit', 'fastai_repro/progress.py'),
+                                       'fastai_repro.progress.Shown.show_again': ( 'progress.html#shown.show_again',
+                                                                                   'fastai_repro/progress.py'),
                                        'fastai_repro.progress.Shown.state': ('progress.html#shown.state', 'fastai_repro/progress.py'),
                                        'fastai_repro.progress._begin': ('progress.html#_begin', 'fastai_repro/progress.py'),
                                        'fastai_repro.progress._draw': ('progress.html#_draw', 'fastai_repro/progress.py'),

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['Shown']
 
-# %% ../nbs/33_progress.ipynb #5eaadc73
+# %% ../nbs/33_progress.ipynb #9320b326
 import os,time
 from contextlib import contextmanager
+from fastcore.foundation import L
 from fastai.callback.progress import CSVLogger,ProgressCallback,ShowGraphCallback
 from fastai.learner import Recorder,replacing_yield
 
@@ -33,7 +34,7 @@ def _draw(learn):
         if not getattr(o, 'nb_batches', None): continue
         with contextmanager(replacing_yield)(learn.recorder, 'losses', learn.recorder.losses[:o.nb_batches[-1]]): o.after_epoch()
 
-# %% ../nbs/33_progress.ipynb #5eab8dde
+# %% ../nbs/33_progress.ipynb #cdda1891
 class Shown:
     "What a fit has shown, for a process that goes on with it"
     def __init__(self,
@@ -41,13 +42,14 @@ class Shown:
         seconds:float=0., # What these epochs took
         since:float=0., # Seconds that the epoch after them has taken
         files=None, # Where in each file the lines of the fit begin
+        names=(), # The names of the columns
     ):
-        self.rows,self.seconds,self.since,self.files = list(rows),seconds,since,files or {}
+        self.rows,self.seconds,self.since,self.files,self.names = list(rows),seconds,since,files or {},list(names)
         self._start = time.monotonic()
 
     def state(self):
         "The arguments of a `Shown` that goes on from here, as plain values"
-        return dict(rows=list(self.rows), seconds=self.seconds, since=time.monotonic()-self._start, files=dict(self.files))
+        return dict(rows=list(self.rows), seconds=self.seconds, since=time.monotonic()-self._start, files=dict(self.files), names=list(self.names))
 
     def next_fit(self):
         "For a fit that begins when this one has ended"
@@ -57,7 +59,17 @@ class Shown:
         "Note what the epoch has logged, and what it took"
         now = time.monotonic()
         self.rows.append(learn.recorder.log.copy())
+        self.names = learn.recorder.metric_names
         self.seconds,self._start = self.seconds+now-self._start,now
+
+    def show_again(self, learn):
+        "Show the table of a fit that was over in another process"
+        learn.n_epoch,learn.recorder.metric_names = len(self.rows),L(self.names)
+        bars = _each(learn, ProgressCallback)
+        for o in bars: o.before_fit()
+        for o in _master_bars(learn): o.update(0)
+        for o in self.rows: learn.logger(o.copy())
+        for o in bars: o.after_fit()
 
     def go_on(self, learn):
         "Show what was shown; for a fit that all callbacks have begun, a new one too"

@@ -63,8 +63,8 @@ def _put_state(learn, state, between=False):
         p.grad = None if isinstance(g, str) else torch.zeros_like(p) if g is None else g.to(p.device)
     learn.opt.load_state_dict(from_plain(state['opt'], device))
 
-# %% ../nbs/34_resume.ipynb #99c06a82
-_held = dict(_file=None, _fits=None, _epoch=None, _ckpt=None, _fields=None, _settings=None, _digests=None, _at=None, _shown=None, _last=None, _thread=None, _error=None,
+# %% ../nbs/34_resume.ipynb #099ef70d
+_held = dict(_file=None, _fits=None, _epoch=None, _ckpt=None, _fields=None, _settings=None, _digests=None, _at=None, _shown=None, _earlier=None, _last=None, _thread=None, _error=None,
              _pid=None, _signal=None, _before=None, _is_over=False, _said=False, _checked=False)
 
 @opaque
@@ -92,7 +92,7 @@ class ResumeCallback(Callback):
         if self.learn is not None and is_export(self.learn): return Callback, ()
         return super().__reduce_ex__(protocol)
 
-# %% ../nbs/34_resume.ipynb #a530e22c
+# %% ../nbs/34_resume.ipynb #737b47cf
 @patch
 @contextmanager
 def _scope(self:ResumeCallback):
@@ -104,6 +104,7 @@ def _scope(self:ResumeCallback):
         if self.fresh:
             for i in range(self.keep): older(self._file, i).unlink(missing_ok=True)
         self._ckpt,self._fits,self._fields,self._settings,self._digests = self._read(),0,[],{},{}
+        self._earlier = []
         try:
             with self._heed_signals(): yield
             self._is_over = True
@@ -156,7 +157,7 @@ def _compare(self:ResumeCallback, fields, n):
                          f"go on from the checkpoint's weights with `ResumeCallback({str(self.path)!r}, init='any')`; or start anew with `fresh=True`. So that it does not happen, make the model in `with seeded(seed, 'init'):`")
     if conditions: warnings.warn("going on under other conditions, so the bits may differ from an uninterrupted training: " + ', '.join(f'`{o.field}`' for o in conditions))
 
-# %% ../nbs/34_resume.ipynb #e5b76498
+# %% ../nbs/34_resume.ipynb #62035ffe
 @patch
 def around(self:ResumeCallback, event_type, f, run):
     "Run a fit, an epoch or a training loop, or what is left of it"
@@ -206,6 +207,7 @@ def _one_fit(self:ResumeCallback, f, run):
     else:
         if ckpt and n==ckpt['fit']: self._return_to(repro)
         run(partial(self._go_on, f))
+        self._earlier.append(as_plain(self._shown.state()))
     return not is_done
 
 @patch
@@ -215,7 +217,9 @@ def _skip(self:ResumeCallback, repro, n):
         _to_device(self.learn)
         _put_state(self.learn, ckpt['state'], between=True)
     repro.seek(ckpt['begun'])
-    if ckpt['is_over'] and not self._said:
+    self._earlier.append(ckpt['earlier'][n])
+    if not ckpt['is_over']: Shown(**from_plain(ckpt['earlier'][n])).show_again(self.learn)
+    elif not self._said:
         self._said = True
         print(f"{self.path}: this training is over, its end is loaded. To train anew: ResumeCallback({str(self.path)!r}, fresh=True)")
 
@@ -260,14 +264,14 @@ def before_train(self:ResumeCallback):
 @patch
 def before_validate(self:ResumeCallback): self._wait()
 
-# %% ../nbs/34_resume.ipynb #e067ea36
+# %% ../nbs/34_resume.ipynb #20008da0
 @patch
 def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     rest = LearnerState.take(learn) if at==_start else self._take()
     if rest.refused: return warnings.warn(f"no checkpoint can be written: {rest.why()}. The last one stays, and the training goes on")
     before,now = repro_of(learn).position
     ckpt = dict(fit=fit, at=at, is_over=is_over, begun=now if at==_start else before, shown=as_plain((self._shown.next_fit() if at==_start else self._shown).state()),
-                fields=[json.dumps(o) for o in self._fields], settings=json.dumps(self._settings), state=_get_state(learn, rest))
+                earlier=list(self._earlier), fields=[json.dumps(o) for o in self._fields], settings=json.dumps(self._settings), state=_get_state(learn, rest))
     self._wait()
     self._thread = threading.Thread(target=self._write, args=(ckpt,))
     self._thread.start()
