@@ -1004,6 +1004,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.state._Putter.hooks': ('state.html#_putter.hooks', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Putter.is_same': ('state.html#_putter.is_same', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Putter.items': ('state.html#_putter.items', 'fastai_repro/state.py'),
+                                    'fastai_repro.state._Putter.methods': ('state.html#_putter.methods', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Putter.new': ('state.html#_putter.new', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Putter.of': ('state.html#_putter.of', 'fastai_repro/state.py'),
                                     'fastai_repro.state._Putter.put': ('state.html#_putter.put', 'fastai_repro/state.py'),

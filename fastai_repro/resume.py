@@ -92,7 +92,7 @@ class ResumeCallback(Callback):
         if self.learn is not None and is_export(self.learn): return Callback, ()
         return super().__reduce_ex__(protocol)
 
-# %% ../nbs/34_resume.ipynb #737b47cf
+# %% ../nbs/34_resume.ipynb #e1ec92df
 @patch
 @contextmanager
 def _scope(self:ResumeCallback):
@@ -130,19 +130,22 @@ def _read(self:ResumeCallback):
 _moves_bits = 'code','torch','python','cpu','gpu','packages','platform','env','end'
 _of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule opt_hypers epochs start_epoch trainable'.split())  # what else a fit finds, the one before may have moved
 
-def _was(name, a, b): return f'`{name}` was {str(a)[:80]} and is {str(b)[:80]}'
+def _was(name, a, b):
+    "A change in words; of long values the part that differs"
+    a,b = str(a),str(b)
+    i = max(0, len(os.path.commonprefix([a, b]))-20) if max(len(a), len(b))>80 else 0
+    return f"`{name}` was {'...'*bool(i)}{a[i:i+80]} and is {'...'*bool(i)}{b[i:i+80]}"
 
 @patch
 def _changed(self:ResumeCallback, fields, n):
     "What is set otherwise than in the checkpoint's training"
     diff = [o for o in RunManifest(json.loads(fields)).diff(RunManifest(self._fields[-1])) if o.group=='changes' and o.field!='learner.init']
     conditions = [o for o in diff if o.field.split('.')[0] in _moves_bits]
-    changes = [_was(o.field, o.a, o.b) for o in diff if o not in conditions and (n==0 or o.field in _of_each_fit)]
-    if n==0:
-        then,now = json.loads(self._ckpt['settings']),self._settings
-        changes = [_was(k, then.get(k, 'not there'), now.get(k, 'not there')) for k in dict.fromkeys([*then, *now]) if then.get(k)!=now.get(k)] + changes
-    elif conditions: return [],[]  # said at the first fit
-    return changes,conditions
+    fields = [o for o in diff if o not in conditions and (n==0 or o.field in _of_each_fit)]
+    if n: return [_was(o.field, o.a, o.b) for o in fields],[]  # the conditions were said at the first fit
+    then,now = json.loads(self._ckpt['settings']),self._settings
+    parts = [k for k in dict.fromkeys([*then, *now]) if then.get(k)!=now.get(k)]
+    return [_was(k, then.get(k, 'not there'), now.get(k, 'not there')) for k in parts] + [_was(o.field, o.a, o.b) for o in fields if not any(k.startswith(o.field) for k in parts)],conditions
 
 @patch
 def _compare(self:ResumeCallback, fields, n):

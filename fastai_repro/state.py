@@ -91,7 +91,7 @@ def _keeper(cls):
     if known or issubclass(cls, (nn.Module,type)): return known
     if callable(getattr(cls, 'state_dict', None)) and callable(getattr(cls, 'load_state_dict', None)): return cls.state_dict,cls.load_state_dict
 
-# %% ../nbs/17_state.ipynb #e89fbc9a
+# %% ../nbs/17_state.ipynb #df60ab75
 _module_own = set(vars(nn.Module())) # parameters, buffers, children and hooks, which are looked at by themselves
 _hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
 _resources = '_thread','threading','_io','io','socket','_socket','ssl','_ssl','logging','weakref','_weakref','subprocess','multiprocessing','concurrent','asyncio','selectors','select','torch.utils.hooks'
@@ -217,6 +217,7 @@ class _Taker:
         if isinstance(o, dict): return {'dict':[[self.value(k, f'{path}[key {i}]'), self.value(v, path + _step(i, k))] for i,(k,v) in enumerate(o.items())], **self.more(o, path)}
         if isinstance(o, set): return {'set':[self.value(x, f'{path}{{}}') for x in sorted(o, key=repr)], **self.more(o, path)}
         if isinstance(o, FunctionType): return self.function(o, path)
+        if isinstance(o, Function): return {'methods':[self.ref(f, f'{path}.{i}') for i,f in enumerate(_functions(o))]}
         if isinstance(o, type): return self.cls(o, path)
         if isinstance(o, nn.Module): return self.module(o, path)
         if _is_all_attributes(type(o)) and (is_users(type(o)) or type(o).__module__.partition('.')[0] in _by_attributes): return self.held(o, path)
@@ -268,7 +269,7 @@ class _Taker:
         if id(o) in self.known: return 'known',self.known[id(o)]
         if isinstance(o, (nn.Module,FunctionType)) and id(o) in self.numbers: return 'node',self.numbers[id(o)]
 
-# %% ../nbs/17_state.ipynb #71295c92
+# %% ../nbs/17_state.ipynb #703daeda
 _missing = object()
 _harmless = {('datetime',n) for n in ('date','datetime','time','timedelta','timezone')} | {('collections',n) for n in ('deque','OrderedDict','Counter','defaultdict')} | {
     ('decimal','Decimal'),('fractions','Fraction'),('uuid','UUID'),('itertools','count'),('builtins','set'),('builtins','frozenset'),('builtins','bytearray'),('builtins','complex'),('random','Random'),
@@ -460,13 +461,16 @@ class _Putter:
         for n,fs in values.items():
             for v,f in zip(fs, _functions(vars(c).get(n))): self.value(v, f)
 
+    def methods(self, values, o, node):
+        for v,f in zip(values, _functions(o)): self.value(v, f)
+
     def custom(self, value, o, node):
         state = self.value(value, None)
         while self.todo: self.fill(*self.todo.popleft())
         _keeper(type(o))[1](o, state)
 
 _fillers = dict(attrs=_Putter.attributes, tensors=_Putter.tensors, children=_Putter.children, hooks=_Putter.hooks, items=_Putter.items, dict=_Putter.dict, set=_Putter.set,
-                cells=_Putter.cells, defaults=_Putter.defaults, globals=_Putter.globals, **{'class':_Putter.cls}, of=_Putter.of, bases=_Putter.bases, functions=_Putter.functions, custom=_Putter.custom)
+                cells=_Putter.cells, defaults=_Putter.defaults, globals=_Putter.globals, **{'class':_Putter.cls}, of=_Putter.of, bases=_Putter.bases, functions=_Putter.functions, methods=_Putter.methods, custom=_Putter.custom)
 
 _decoders = {'~int':int, '~complex':lambda x: complex(*x), '~path':Path, '~enum':lambda x: by_name(x[0])[x[1]], '~range':lambda x: range(*x), '~slice':lambda x: slice(*x),
              '~numpy':lambda x: np.frombuffer(x[1], x[0])[0], '~npdtype':np.dtype, '~torch':partial(getattr, torch), '~device':torch.device, '~name':by_name}
