@@ -1042,6 +1042,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.state._bytecode': ('state.html#_bytecode', 'fastai_repro/state.py'),
                                     'fastai_repro.state._calls': ('state.html#_calls', 'fastai_repro/state.py'),
                                     'fastai_repro.state._class': ('state.html#_class', 'fastai_repro/state.py'),
+                                    'fastai_repro.state._class_name': ('state.html#_class_name', 'fastai_repro/state.py'),
                                     'fastai_repro.state._copy': ('state.html#_copy', 'fastai_repro/state.py'),
                                     'fastai_repro.state._data_settings': ('state.html#_data_settings', 'fastai_repro/state.py'),
                                     'fastai_repro.state._digests': ('state.html#_digests', 'fastai_repro/state.py'),

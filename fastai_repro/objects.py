@@ -242,7 +242,7 @@ def walk_objects(
             parts = ((path+step, x) for step,x in parts_of(o) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
             todo.extend(islice(parts, most+1))
 
-# %% ../nbs/12_objects.ipynb #b4695ded
+# %% ../nbs/12_objects.ipynb #e255200f
 class Generators:
     "The generators that objects lead to"
     def __init__(self,
@@ -307,6 +307,7 @@ def opaque(cls):
 
 def _nothing(o): return ()
 
-def is_opaque(o): return any(_special.get(c) is _nothing for c in type(o).__mro__)
+@lru_cache(maxsize=None)
+def is_opaque(cls): return any(_special.get(c) is _nothing for c in cls.__mro__)
 
 opaque(Generators)  # who keeps a list of generators does not hold them

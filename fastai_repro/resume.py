@@ -25,7 +25,7 @@ from .manifest import RunManifest
 from .progress import Shown
 from .callback import is_export,repro_of
 
-# %% ../nbs/34_resume.ipynb #08bd1e04
+# %% ../nbs/34_resume.ipynb #36cc12e5
 for o in (TrainEvalCallback,ProgressCallback,CSVLogger): register_resume(o, lambda cb: None, lambda cb,state: None)
 
 register_resume(ShowGraphCallback, lambda cb: vars(cb).get('nb_batches', []), lambda cb,state: setattr(cb, 'nb_batches', state))
@@ -37,19 +37,19 @@ def _check_tensors(model, tensors):
         raise ValueError(f"the checkpoint has other weights or buffers than the model: {sorted(n for n in now.keys()|then.keys() if now.get(n)!=then.get(n))[:5]}. "
                          "Make them in the model's `__init__`, or start anew with `fresh=True`")
 
-def _copy(t): return t.detach().to('cpu', copy=True)
+def _copy(t): return t.detach().to('cpu', copy=True).as_subclass(torch.Tensor)
 
-def _grad_states(model):
+def _grad_states(tensors):
     "Gradients by name; of those that are zero, as after a step, only that they are there"
-    grads = {n:p.grad for n,p in model.named_parameters() if p.grad is not None}
+    grads = {n:p.grad for n,p in tensors.items() if p.is_leaf and p.grad is not None}
     if not grads: return {}
     moved = torch.stack([g.any().cpu() for g in grads.values()]).tolist()
     return {n: _copy(g) if m else None for (n,g),m in zip(grads.items(), moved)}
 
 def _get_state(learn, rest):
     "All that must survive, as plain values that nobody else changes"
-    return dict(tensors={n:_copy(t.as_subclass(torch.Tensor)) for n,t in named_tensors(learn.model).items()}, grads=_grad_states(learn.model), opt=as_plain(learn.opt.state_dict()),
-                free=[n for n,p in learn.model.named_parameters() if p.requires_grad], rest=rest.state)
+    tensors = named_tensors(learn.model)
+    return dict(tensors={n:_copy(t) for n,t in tensors.items()}, grads=_grad_states(tensors), opt=as_plain(learn.opt.state_dict()), free=[n for n,t in tensors.items() if t.requires_grad], rest=rest.state)
 
 def _put_state(learn, state, between=False):
     "Bring `learn` to `state`; between two fits what the first one's callbacks made may not be there, and is made anew by the next"

@@ -27,7 +27,7 @@ from fastai.learner import Learner,Recorder
 from .objects import is_generator,is_opaque,is_installed,is_users,names_in
 from .digest import digest
 
-# %% ../nbs/17_state.ipynb #7608b8e9
+# %% ../nbs/17_state.ipynb #f3d4b994
 @lru_cache(maxsize=None)
 def _slots(cls): return tuple(n for c in cls.__mro__ for n,d in vars(c).items() if type(d) is MemberDescriptorType and '__slots__' in vars(c) and n not in ('__dict__','__weakref__'))
 
@@ -51,7 +51,10 @@ def name_of(o):
     name = f"{getattr(o, '__module__', None)}:{getattr(o, '__qualname__', None)}"
     return name if by_name(name) is o else None
 
-def _class(o): return f'{type(o).__module__}:{type(o).__qualname__}'
+@lru_cache(maxsize=None)
+def _class_name(cls): return f'{cls.__module__}:{cls.__qualname__}'
+
+def _class(o): return _class_name(type(o))
 
 # %% ../nbs/17_state.ipynb #b0086a6a
 _plain = {bool,int,float,str,bytes,type(None)}
@@ -91,7 +94,7 @@ def _keeper(cls):
     if known or issubclass(cls, (nn.Module,type)): return known
     if callable(getattr(cls, 'state_dict', None)) and callable(getattr(cls, 'load_state_dict', None)): return cls.state_dict,cls.load_state_dict
 
-# %% ../nbs/17_state.ipynb #df60ab75
+# %% ../nbs/17_state.ipynb #48df24fd
 _module_own = set(vars(nn.Module())) # parameters, buffers, children and hooks, which are looked at by themselves
 _hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
 _resources = '_thread','threading','_io','io','socket','_socket','ssl','_ssl','logging','weakref','_weakref','subprocess','multiprocessing','concurrent','asyncio','selectors','select','torch.utils.hooks'
@@ -99,6 +102,8 @@ _resources = '_thread','threading','_io','io','socket','_socket','ssl','_ssl','l
 def _is_resource(o): return type(o).__module__ in _resources or type(o).__module__.partition('.')[0] in _resources
 
 _by_attributes = 'fastai','fastcore','fasttransform','fastprogress','types','argparse'
+
+_holders = {torch.Tensor,list,dict}
 
 def _step(i, k): return f'[{k!r}]' if type(k) in _plain else f'[{i}]'
 
@@ -168,8 +173,9 @@ class _Taker:
     def value(self, o, path):
         cls = type(o)
         if _is_plain(o): return o
-        if cls is int: return {'~int': str(o)}
         if id(o) in self.known: return {'~known': self.known[id(o)]}
+        if cls in _holders: return self.ref(o, path)
+        if cls is int: return {'~int': str(o)}
         if cls is tuple or cls is frozenset or cls is torch.Size:
             items = sorted(o, key=repr) if cls is frozenset else o
             if all(map(_is_plain, items)): return {f'~{cls.__name__}': list(items)}
@@ -194,7 +200,8 @@ class _Taker:
 
     def attributes(self, o, path):
         d = vars(o) if type(getattr(o, '__dict__', None)) is dict else {}
-        res = self.values({k:v for k,v in d.items() if k not in _not_kept(o)}, path)
+        own = _not_kept(o)
+        res = self.values({k:v for k,v in d.items() if k not in own} if own else d, path)
         for n in _slots(type(o)):
             if hasattr(o, n): res[n] = self.value(getattr(o, n), f'{path}.{n}')
         return res
@@ -206,8 +213,9 @@ class _Taker:
 
     def node(self, o, path):
         "The contents of a holder"
+        if type(o) in (torch.Tensor, nn.Parameter): return {'tensor':_copy(o), 'on':o.device.type, 'grad':o.requires_grad}
         if keeper := _keeper(type(o)): return {'custom': self.value(keeper[0](o), path)}
-        if isinstance(o, (ModuleType,DataLoader,DataLoaders,Learner,TorchLoader,EnumMeta)) or is_opaque(o): return {'left':1}
+        if isinstance(o, (ModuleType,DataLoader,DataLoaders,Learner,TorchLoader,EnumMeta)) or is_opaque(type(o)): return {'left':1}
         if is_generator(o) and (self.keyed is None or id(o) in self.keyed): return self.more(o, path)
         if isinstance(o, torch.Tensor): return {'tensor':_copy(o), 'on':o.device.type, 'grad':o.requires_grad}
         if isinstance(o, np.ndarray) and not o.dtype.hasobject and o.dtype.names is None:
@@ -489,7 +497,7 @@ def from_plain(
     "What it was made of, anew"
     return _Putter(state, {}, device).put(dict(o=None))['o']
 
-# %% ../nbs/17_state.ipynb #9f782797
+# %% ../nbs/17_state.ipynb #2ec10a63
 _passing = set('dls dl model opt cbs xb yb x y pred loss_func metrics _metrics iter n_iter n_epoch training logger path model_dir'.split()) # of one step or one process, or roots of their own
 
 def named_callbacks(learn):
@@ -506,7 +514,7 @@ def learner_roots(learn):
     "What may hold a state in a training, by name"
     of_opt = {f'opt.{k}':v for k,v in vars(learn.opt).items() if k not in ('param_lists','state','hypers','opt')} if learn.opt is not None else {}
     cbs = named_callbacks(learn)
-    own = {f'learn.{k}':v for k,v in vars(learn).items() if k not in _passing and all(v is not o for o in cbs.values()) and not is_opaque(v)}
+    own = {f'learn.{k}':v for k,v in vars(learn).items() if k not in _passing and all(v is not o for o in cbs.values()) and not is_opaque(type(v))}
     return {'model':learn.model, 'loss':learn.loss_func, 'metrics':list(learn.metrics), **cbs, **of_opt, **own}
 
 def _known(learn):
