@@ -14,7 +14,7 @@ from fastcore.script import call_parse
 from fastai_repro import ReproCallback,ReproDataBlock,ResumeCallback,digits_path,seeded
 from fastai_repro import resume
 from fastai_repro.loaders import key_dls
-from fastai_repro.state import LearnerState,named_tensors
+from fastai_repro.state import LearnerState,copy_of,named_tensors
 from torchvision.models import resnet50
 
 class Items:
@@ -85,7 +85,7 @@ class Take(Callback):
     "Takes the state after the second step, and copies the tensors that are in it"
     def after_batch(self):
         if self.training and self.iter==1:
-            learn,copied = self.learn,lambda: [resume._copy(t) for t in tensors]
+            learn,copied = self.learn,lambda: [copy_of(t) for t in tensors]
             tensors = [*named_tensors(learn.model).values(), *(p.grad for p in learn.model.parameters()), *(t for s in learn.opt.state.values() for t in s.values() if isinstance(t, torch.Tensor))]
             def took(f):
                 start = time.perf_counter()

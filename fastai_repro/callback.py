@@ -12,6 +12,7 @@ from copy import deepcopy
 from functools import lru_cache,partial,update_wrapper
 from pathlib import Path
 from torch import nn
+from torch.nn.parameter import is_lazy
 from fastcore.basics import noop,patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback,event
@@ -367,7 +368,7 @@ _starts,_trained = {},weakref.WeakSet()
 
 _at_import = torch.initial_seed()
 
-def _is_fresh(model): return model not in _trained and any(not p.is_inference() and p._version==1 for p in model.parameters())
+def _is_fresh(model): return model not in _trained and any(not is_lazy(p) and not p.is_inference() and p._version==1 for p in model.parameters())
 
 def _sample(model):
     "Some numbers of each weight"

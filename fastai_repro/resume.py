@@ -19,9 +19,9 @@ from fastai.callback.schedule import LRFinder
 from fastai.torch_core import default_device,num_distrib
 from .files import locked,older,read_sealed,write_sealed
 from .objects import opaque
-from .state import LearnerState,as_plain,from_plain,named_tensors,register_resume,settings
+from .state import LearnerState,copy_of,as_plain,from_plain,named_tensors,register_resume,settings
 from .loaders import has_places
-from .manifest import RunManifest
+from .manifest import WATCHERS,RunManifest
 from .progress import Shown
 from .callback import is_export,repro_of
 
@@ -37,19 +37,17 @@ def _check_tensors(model, tensors):
         raise ValueError(f"the checkpoint has other weights or buffers than the model: {sorted(n for n in now.keys()|then.keys() if now.get(n)!=then.get(n))[:5]}. "
                          "Make them in the model's `__init__`, or start anew with `fresh=True`")
 
-def _copy(t): return t.detach().to('cpu', copy=True).as_subclass(torch.Tensor)
-
 def _grad_states(tensors):
     "Gradients by name; of those that are zero, as after a step, only that they are there"
     grads = {n:p.grad for n,p in tensors.items() if p.is_leaf and p.grad is not None}
     if not grads: return {}
     moved = torch.stack([g.any().cpu() for g in grads.values()]).tolist()
-    return {n: _copy(g) if m else None for (n,g),m in zip(grads.items(), moved)}
+    return {n: copy_of(g) if m else None for (n,g),m in zip(grads.items(), moved)}
 
 def _get_state(learn, rest):
     "All that must survive, as plain values that nobody else changes"
     tensors = named_tensors(learn.model)
-    return dict(tensors={n:_copy(t) for n,t in tensors.items()}, grads=_grad_states(tensors), opt=as_plain(learn.opt.state_dict()), free=[n for n,t in tensors.items() if t.requires_grad], rest=rest.state)
+    return dict(tensors={n:copy_of(t) for n,t in tensors.items()}, grads=_grad_states(tensors), opt=as_plain(learn.opt.state_dict()), free=[n for n,t in tensors.items() if t.requires_grad], rest=rest.state)
 
 def _put_state(learn, state, between=False):
     "Bring `learn` to `state`; between two fits what the first one's callbacks made may not be there, and is made anew by the next"
@@ -64,7 +62,7 @@ def _put_state(learn, state, between=False):
     learn.opt.load_state_dict(from_plain(state['opt'], device))
 
 # %% ../nbs/34_resume.ipynb #099ef70d
-_held = dict(_file=None, _fits=None, _epoch=None, _ckpt=None, _fields=None, _settings=None, _digests=None, _at=None, _shown=None, _earlier=None, _last=None, _thread=None, _error=None,
+_held = dict(_file=None, _fits=None, _epoch=None, _ckpt=None, _fields=None, _settings=None, _digests=None, _at=None, _shown=None, _earlier=None, _there=None, _dls=None, _last=None, _thread=None, _error=None,
              _pid=None, _signal=None, _before=None, _is_over=False, _said=False, _checked=False)
 
 @opaque
@@ -104,7 +102,7 @@ def _scope(self:ResumeCallback):
         if self.fresh:
             for i in range(self.keep): older(self._file, i).unlink(missing_ok=True)
         self._ckpt,self._fits,self._fields,self._settings,self._digests = self._read(),0,[],{},{}
-        self._earlier = []
+        self._earlier,self._there = [],None
         try:
             with self._heed_signals(): yield
             self._is_over = True
@@ -201,10 +199,10 @@ def _one_fit(self:ResumeCallback, f, run):
     "Run, go on with or skip the next fit of the scope; was there something to do?"
     repro,ckpt,n = repro_of(self.learn),self._ckpt,self._fits
     self._check_loader()
-    if n==0: self._settings = settings(self.learn)
+    if n==0: self._settings = settings(self.learn, WATCHERS)
     self._fields.append(json.loads(json.dumps(RunManifest.capture(self.learn, repro.seed).fields)))
     if ckpt and n<len(ckpt['fields']): self._compare(ckpt['fields'][n], n)
-    self._fits,self._at,self._shown,self._last = n+1,_start,Shown(),time.monotonic()
+    self._fits,self._at,self._shown,self._last,self._there = n+1,_start,Shown(),time.monotonic(),None
     is_done = ckpt and (n<ckpt['fit'] or ckpt['is_over'])
     if is_done: self._skip(repro, n)
     else:
@@ -247,8 +245,13 @@ def _go_on(self:ResumeCallback, f):
 
 @patch
 def _take(self:ResumeCallback):
+    "The state; what a step has made and a checkpoint could not make again is refused, too"
     res = LearnerState.take(self.learn, set(map(id, repro_of(self.learn).generators)), self._digests)
-    if not self._digests: self._digests = res.digests
+    now = res.not_makeable()
+    if self._there is None: self._digests,self._there,self._dls = res.digests,({p for p,_ in now}, [o for _,o in now]),self.learn.dls
+    paths,objects = self._there
+    res.refused += [(p, f'{type(o).__name__} that was made in the middle of the fit') for p,o in now if p not in paths and all(o is not x for x in objects)]
+    if self.learn.dls is not self._dls: res.refused.append(('learn.dls', f'{type(self.learn.dls).__name__} that was put there in the middle of the fit'))
     return res
 
 @patch
