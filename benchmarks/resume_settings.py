@@ -127,7 +127,7 @@ settings = [Setting(*o) for o in [
     ('global constant named in a forward', 'SHIFT = 0.1', 'SHIFT = 0.2', 'SHIFT'),
     ('lambda in a transform', 'x*0.9', 'x*0.8', 'lambda', 'files'),
     ("transform's attribute under another name", 'Pads(1)', 'Pads(2)', 'border', 'files'),
-    ('alpha of MixUp', 'MixUp(0.4)', 'MixUp(0.3)', 'MixUp', 'files'),
+    ('alpha of MixUp', 'MixUp(0.4)', 'MixUp(0.3)', 'mix_up', 'files'),
     ('number of epochs', 'fit(4,', 'fit(5,', 'epoch'),
     ('learning rate', 'fit(4, 0.01', 'fit(4, 0.02', r'\blr\b'),
     ('weight decay', 'wd=0.01', 'wd=0.02', r'\bwd\b'),

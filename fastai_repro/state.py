@@ -109,7 +109,7 @@ def _keeper(cls):
     if known or issubclass(cls, (nn.Module,type)): return known
     if callable(getattr(cls, 'state_dict', None)) and callable(getattr(cls, 'load_state_dict', None)): return cls.state_dict,cls.load_state_dict
 
-# %% ../nbs/17_state.ipynb #48df24fd
+# %% ../nbs/17_state.ipynb #d154ef12
 _module_own = set(vars(nn.Module())) # parameters, buffers, children and hooks, which are looked at by themselves
 _hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
 _resources = '_thread','threading','_io','io','socket','_socket','ssl','_ssl','logging','weakref','_weakref','subprocess','multiprocessing','concurrent','asyncio','selectors','select','tempfile','torch.utils.hooks'
@@ -265,7 +265,7 @@ class _Taker:
         if isinstance(o, Function): return {'methods':[self.ref(f, f'{path}.{i}') for i,f in enumerate(_functions(o))]}
         if isinstance(o, type): return self.cls(o, path)
         if isinstance(o, nn.Module): return self.module(o, path)
-        if _is_all_attributes(type(o)) and (is_users(type(o)) or type(o).__module__.partition('.')[0] in _by_attributes): return self.held(o, path)
+        if _is_all_attributes(type(o)) and (is_users(type(o)) or type(o).__module__.partition('.')[0] in _by_attributes or type(o).__module__.startswith('torch.distributions')): return self.held(o, path)
         return self.opaque(o, path)
 
     def is_long(self, o): return {*map(type, o), *(map(type, o.values()) if isinstance(o, dict) else ())} <= _plain | {type(Path())}
@@ -683,7 +683,7 @@ class LearnerState:
             return {**res, 'kept':[k for p,kind,k in nows if (p,kind)==(path,'attrs') and not is_kept(p, kind, k)]}
         return LearnerState(dict(roots={n:v for n,v in self.state['roots'].items() if is_kept(n, 'root', None)}, nodes=[of(o) for o in self.state['nodes']]))
 
-# %% ../nbs/17_state.ipynb #899ee583
+# %% ../nbs/17_state.ipynb #b06672eb
 def _no_docstring(tree):
     for o in ast.walk(tree):
         if isinstance(o, (ast.FunctionDef,ast.AsyncFunctionDef,ast.ClassDef)) and ast.get_docstring(o, clean=False) is not None: o.body = o.body[1:] or [ast.Pass()]
@@ -724,7 +724,7 @@ def _lines(path, o, node, is_state):
     if 'items' in node and isinstance(node['items'], list): yield path,f"{len(node['items'])} [{', '.join(map(_text, node['items']))}]"
     elif 'dict' in node: yield path,'{' + ', '.join(f'{_text(k)}: {_text(v)}' for k,v in node['dict']) + '}'
     elif 'set' in node: yield path,'{' + ', '.join(map(_text, node['set'])) + '}'
-    elif 'tensor' in node: yield path,f"{node['tensor'].dtype} {list(node['tensor'].shape)} {digest(node['tensor'])[:12]}"
+    elif 'tensor' in node: yield path,f"{node['tensor'].dtype} {list(node['tensor'].shape)} {digest(node['tensor'])[:12] if node['tensor'].numel()>8 else node['tensor'].tolist()}"
     elif 'array' in node: yield path,f"{node['dtype']} {node['shape']} {digest(node['array'])[:12]}"
     elif 'digest' in node: yield path,f"{node['cls']} {node['digest'][:12]}"
     elif isinstance(o, FunctionType):
