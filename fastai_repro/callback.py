@@ -363,12 +363,12 @@ def _begin(self:ReproCallback):
     if self.writer: self.writer.new_run()
     self._base,self._pending,self._begun,self._runs = 0,False,True,self._runs+1
 
-# %% ../nbs/30_callback.ipynb #1c0fb37d
+# %% ../nbs/30_callback.ipynb #ec815d86
 _starts,_trained = {},weakref.WeakSet()
 
 _at_import = torch.initial_seed()
 
-def _is_fresh(model): return model not in _trained and any(not is_lazy(p) and not p.is_inference() and p._version==1 for p in model.parameters())
+def _is_fresh(model): return model not in _trained and any(not p.is_inference() and p._version==1 for p in model.parameters())
 
 def _sample(model):
     "Some numbers of each weight"
@@ -376,7 +376,7 @@ def _sample(model):
 
 def _compare_start(model, seed, born):
     "Tell if a model that was made anew, and not under `seeded`, starts from other weights than the last one"
-    if not _is_fresh(model) or any(p.grad is not None for p in model.parameters()): return
+    if any(map(is_lazy, model.parameters())) or not _is_fresh(model) or any(p.grad is not None for p in model.parameters()): return
     arch = seed,*((n,t.shape) for n,t in named_tensors(model).items())
     last,_starts[arch] = _starts.get(arch),(_sample(model), is_seeded(model), born)
     if last is None and not is_seeded(model) and born==_at_import and born>=2**32:

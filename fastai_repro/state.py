@@ -568,7 +568,7 @@ def from_plain(
     "What it was made of, anew"
     return _Putter(state, {}, device).put(dict(o=None))['o']
 
-# %% ../nbs/17_state.ipynb #2ec10a63
+# %% ../nbs/17_state.ipynb #9c7b50bd
 _passing = set('dls dl model opt cbs xb yb x y pred loss_func metrics _metrics iter n_iter n_epoch training logger path model_dir'.split()) # of one step or one process, or roots of their own
 
 def named_callbacks(learn):
@@ -621,7 +621,7 @@ def _is_not_makeable(o, node, taker):
 
 class LearnerState:
     "What a training has moved besides the weights: taken, described, brought back"
-    def __init__(self, state): self.state = state
+    def __init__(self, state): self.state,self.refused = state,[]
 
     @classmethod
     def take(cls,
