@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['by_name', 'name_of', 'copy_of', 'register_resume', 'tensor_from', 'as_plain', 'from_plain', 'named_callbacks',
-           'named_tensors', 'learner_roots', 'LearnerState', 'x_doc', 'code_id', 'describe', 'settings']
+           'named_tensors', 'learner_roots', 'LearnerState', 'code_id', 'describe', 'settings']
 
 # %% ../nbs/17_state.ipynb #f6752e38
 import ast,dis,inspect,io,os,pickle,pickletools,re,sys,textwrap
@@ -109,7 +109,7 @@ def _keeper(cls):
     if known or issubclass(cls, (nn.Module,type)): return known
     if callable(getattr(cls, 'state_dict', None)) and callable(getattr(cls, 'load_state_dict', None)): return cls.state_dict,cls.load_state_dict
 
-# %% ../nbs/17_state.ipynb #d154ef12
+# %% ../nbs/17_state.ipynb #a086589e
 _module_own = set(vars(nn.Module())) # parameters, buffers, children and hooks, which are looked at by themselves
 _hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
 _resources = '_thread','threading','_io','io','socket','_socket','ssl','_ssl','logging','weakref','_weakref','subprocess','multiprocessing','concurrent','asyncio','selectors','select','tempfile','torch.utils.hooks'
@@ -178,7 +178,7 @@ class _Taker:
 
     def take(self, roots):
         "Roots first, so that each goes by its own name wherever it is met"
-        self.roots_ = roots
+        self.given = roots
         self.roots = {n:self.value(o, n) for n,o in roots.items()}
         while len(self.nodes)<len(self.objects):
             path,o = self.objects[len(self.nodes)]
@@ -568,7 +568,7 @@ def from_plain(
     "What it was made of, anew"
     return _Putter(state, {}, device).put(dict(o=None))['o']
 
-# %% ../nbs/17_state.ipynb #9c7b50bd
+# %% ../nbs/17_state.ipynb #4ea50748
 _passing = set('dls dl model opt cbs xb yb x y pred loss_func metrics _metrics iter n_iter n_epoch training logger path model_dir'.split()) # of one step or one process, or roots of their own
 
 def named_callbacks(learn):
@@ -615,7 +615,7 @@ def _stored(cls, init=False):
     return {o.argval for f in fs for o in dis.get_instructions(f.__code__) if o.opname=='STORE_ATTR'}
 
 def _is_not_makeable(o, node, taker):
-    if isinstance(o, nn.Module): return type(o) is not type(taker.roots_['model'])
+    if isinstance(o, nn.Module): return type(o) is not type(taker.given['model'])
     if 'name' in node: return by_name(node['name']) is not o
     return 'custom' in node or bool(node.get('pickle')) and not _calls(node['pickle'])<=_harmless
 
@@ -683,15 +683,15 @@ class LearnerState:
             return {**res, 'kept':[k for p,kind,k in nows if (p,kind)==(path,'attrs') and not is_kept(p, kind, k)]}
         return LearnerState(dict(roots={n:v for n,v in self.state['roots'].items() if is_kept(n, 'root', None)}, nodes=[of(o) for o in self.state['nodes']]))
 
-# %% ../nbs/17_state.ipynb #b06672eb
+# %% ../nbs/17_state.ipynb #b5f433bc
 def _no_docstring(tree):
     for o in ast.walk(tree):
         if isinstance(o, (ast.FunctionDef,ast.AsyncFunctionDef,ast.ClassDef)) and ast.get_docstring(o, clean=False) is not None: o.body = o.body[1:] or [ast.Pass()]
     return tree
 
-def _bytecode(c): return [c.co_code, list(c.co_names), [_bytecode(x) if hasattr(x, 'co_code') else sorted(map(repr, x)) if isinstance(x, frozenset) else repr(x) for x in c.co_consts[x_doc(c):]]]
+def _bytecode(c): return [c.co_code, list(c.co_names), [_bytecode(x) if hasattr(x, 'co_code') else sorted(map(repr, x)) if isinstance(x, frozenset) else repr(x) for x in c.co_consts[_n_docstrings(c):]]]
 
-def x_doc(c): return int(bool(c.co_consts) and (c.co_consts[0] is None or isinstance(c.co_consts[0], str)))
+def _n_docstrings(c): return int(bool(c.co_consts) and (c.co_consts[0] is None or isinstance(c.co_consts[0], str)))
 
 @lru_cache(maxsize=4096)
 def _source(code):
