@@ -28,9 +28,11 @@ from fastai.learner import Learner,Recorder
 from .objects import is_generator,is_opaque,is_installed,is_users,names_in
 from .digest import digest
 
-# %% ../nbs/17_state.ipynb #f3d4b994
+# %% ../nbs/17_state.ipynb #a602b070
 @lru_cache(maxsize=None)
-def _slots(cls): return tuple(n for c in cls.__mro__ for n,d in vars(c).items() if type(d) is MemberDescriptorType and '__slots__' in vars(c) and n not in ('__dict__','__weakref__'))
+def _slots(cls):
+    members = [n for c in cls.__mro__ if '__slots__' in vars(c) for n,d in vars(c).items() if type(d) is MemberDescriptorType]
+    return tuple(n for n in members if n not in ('__dict__','__weakref__'))
 
 @lru_cache(maxsize=None)
 def _is_all_attributes(cls):
@@ -57,7 +59,7 @@ def _class_name(cls): return f'{cls.__module__}:{cls.__qualname__}'
 
 def _class(o): return _class_name(type(o))
 
-# %% ../nbs/17_state.ipynb #b0086a6a
+# %% ../nbs/17_state.ipynb #844292e2
 _plain = {bool,int,float,str,bytes,type(None)}
 
 def _is_plain(o): return type(o) in _plain and (type(o) is not int or -2**63<=o<2**63)  # what a safe unpickler reads
@@ -89,7 +91,8 @@ def _value(o):
     if isinstance(o, np.dtype) and o.names is None: return {'~npdtype': o.str}
     if cls in (torch.dtype, torch.layout, torch.memory_format): return {'~torch': str(o).partition('.')[2]}
     if cls is torch.device: return {'~device': str(o)}
-    if isinstance(o, (type,FunctionType,BuiltinFunctionType,ModuleType)) and (name := name_of(o)) and is_installed(name.partition(':')[0]): return {'~name': name}
+    name = name_of(o) if isinstance(o, (type,FunctionType,BuiltinFunctionType,ModuleType)) else None
+    if name and is_installed(name.partition(':')[0]): return {'~name': name}
 
 _resume = {}
 
@@ -109,14 +112,21 @@ def _keeper(cls):
     if known or issubclass(cls, (nn.Module,type)): return known
     if callable(getattr(cls, 'state_dict', None)) and callable(getattr(cls, 'load_state_dict', None)): return cls.state_dict,cls.load_state_dict
 
-# %% ../nbs/17_state.ipynb #a086589e
+# %% ../nbs/17_state.ipynb #c61851cc
 _module_own = set(vars(nn.Module())) # parameters, buffers, children and hooks, which are looked at by themselves
 _hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
-_resources = '_thread','threading','_io','io','socket','_socket','ssl','_ssl','logging','weakref','_weakref','subprocess','multiprocessing','concurrent','asyncio','selectors','select','tempfile','torch.utils.hooks'
+_resources = set('''_thread threading _io io socket _socket ssl _ssl logging weakref
+_weakref subprocess multiprocessing concurrent asyncio selectors select tempfile torch.utils.hooks'''.split())
 
 def _is_resource(o): return type(o).__module__ in _resources or type(o).__module__.partition('.')[0] in _resources
 
 _by_attributes = 'fastai','fastcore','fasttransform','fastprogress','types','argparse'
+
+@lru_cache(maxsize=None)
+def _goes_by_attributes(cls):
+    module = cls.__module__
+    is_known = is_users(cls) or module.partition('.')[0] in _by_attributes or module.startswith('torch.distributions')
+    return is_known and _is_all_attributes(cls)
 
 _holders = {torch.Tensor,list,dict}
 
@@ -143,7 +153,10 @@ def _globals(f):
 
 def _is_compilers(k): return k.startswith('_torchdynamo_') or k in ('dynamo_ctx','_compiled_call_impl')  # made anew in each process
 
-def _not_kept(o): return _module_own | {k for k in vars(o) if _is_compilers(k) or k=='forward' and hasattr(o, 'dynamo_ctx')} if isinstance(o, nn.Module) else ('start_epoch',) if isinstance(o, Recorder) else ()  # the clock of this process
+def _not_kept(o):
+    "Names of attributes that are looked at by themselves, or belong to this process"
+    if isinstance(o, nn.Module): return _module_own | {k for k in vars(o) if _is_compilers(k) or k=='forward' and hasattr(o, 'dynamo_ctx')}
+    return ('start_epoch',) if isinstance(o, Recorder) else ()  # a clock
 
 class _Pickler(pickle.Pickler):
     "What `instead` gives something for is not pickled"
@@ -170,11 +183,23 @@ def _pickled(o, instead):
 @lru_cache(maxsize=None)
 def _own_class(cls): return next(filter(is_users, cls.__mro__), None)
 
-def _size(o): return o.numel() if isinstance(o, torch.Tensor) else o.size if isinstance(o, np.ndarray) else len(o) if isinstance(o, (list,dict,set,deque)) else 0
+def _is_scalar(t): return t.ndim==0 and t.device.type=='cpu' and not t.requires_grad
+
+def _size(o):
+    if isinstance(o, torch.Tensor): return o.numel()
+    return o.size if isinstance(o, np.ndarray) else len(o) if isinstance(o, (list,dict,set,deque)) else 0
 
 class _Taker:
-    "Takes the state of objects; `known`: name by id of what is not entered, `keyed`: ids of generators that keys reach, `before`: digests of what was pickled before"
-    def __init__(self, known, keyed=None, before=None, watchers=(), memories=None): self.memories,self.watchers,self.known,self.before,self.keyed,self.numbers,self.objects,self.nodes,self.refused = dict(memories or {}),watchers,known,before or {},keyed,{},[],[],[]
+    "Takes the state of objects"
+    def __init__(self,
+        known, # Name by `id` of what is not entered
+        keyed=None, # `id`s of the generators that keys reach; default: all
+        before=None, # Digest by path of what was pickled before, and need not be kept again
+        watchers=(), # Paths of callbacks that only watch
+        memories=None, # Names of the weights and buffers by their memory
+    ):
+        self.known,self.keyed,self.before,self.watchers,self.memories = known,keyed,before or {},watchers,dict(memories or {})
+        self.numbers,self.objects,self.nodes,self.refused = {},[],[],[]
 
     def take(self, roots):
         "Roots first, so that each goes by its own name wherever it is met"
@@ -218,11 +243,16 @@ class _Taker:
             return {f'~{cls.__name__}': [self.value(x, f'{path}[{i}]') for i,x in enumerate(items)]}
         res = _value(o)
         if res is not None: return res
-        if isinstance(o, MethodType): return {'~method': [self.value(o.__self__, f'{path}.__self__'), o.__name__, None if getattr(type(o.__self__), o.__name__, None) is o.__func__ else self.value(o.__func__, path)]}
-        if isinstance(o, BuiltinFunctionType) and o.__self__ is not None: return {'~method': [self.value(o.__self__, f'{path}.__self__'), o.__name__, None]}
-        if type(o) is partial: return {'~partial': [self.value(x, f'{path}.{n}') for n,x in (('func',o.func), ('args',o.args), ('keywords',o.keywords))]}
+        if isinstance(o, MethodType) or isinstance(o, BuiltinFunctionType) and o.__self__ is not None: return {'~method': self.method(o, path)}
+        if type(o) is partial: return {'~partial': [self.value(getattr(o, n), f'{path}.{n}') for n in ('func','args','keywords')]}
         if isinstance(o, tuple): return {'~namedtuple': [_class(o), [self.value(x, f'{path}[{i}]') for i,x in enumerate(o)]]}
         return self.ref(o, path)
+
+    def method(self, o, path):
+        "Of what it is a method, its name, and its function unless the class has it by that name"
+        f = getattr(o, '__func__', None)
+        is_of_class = f is None or getattr(type(o.__self__), o.__name__, None) is f
+        return [self.value(o.__self__, f'{path}.__self__'), o.__name__, None if is_of_class else self.value(f, path)]
 
     def values(self, d, path): return {k: v if _is_plain(v) else self.value(v, f'{path}.{k}') for k,v in d.items()}
 
@@ -230,8 +260,7 @@ class _Taker:
         types = set(map(type, o))
         if types<=_plain and (int not in types or all(map(_is_plain, o))): return list(o)
         if len(o)>1 and types=={np.float64}: return {'~floats': torch.tensor(list(o), dtype=torch.float64)}
-        if len(o)>1 and types=={torch.Tensor} and all(t.ndim==0 and t.device.type=='cpu' and not t.requires_grad for t in o) and len({t.dtype for t in o})==1:
-            return {'~scalars': copy_of(torch.stack(list(o)))}
+        if len(o)>1 and types=={torch.Tensor} and all(map(_is_scalar, o)) and len({t.dtype for t in o})==1: return {'~scalars': copy_of(torch.stack(list(o)))}
         return [self.value(x, f'{path}[{i}]') for i,x in enumerate(o)]
 
     def attributes(self, o, path):
@@ -259,13 +288,15 @@ class _Taker:
             return {'array':torch.from_numpy(np.ascontiguousarray(o).reshape(-1).view(np.uint8).copy()), 'dtype':o.dtype.str, 'shape':list(o.shape)}
         if isinstance(o, (list,deque,dict,set)) and len(o)>10_000 and self.is_long(o): return self.opaque(o, path)
         if isinstance(o, (list,deque)): return {'items':self.items(o, path), **self.more(o, path)}
-        if isinstance(o, dict): return {'dict':[[self.value(k, f'{path}[key {i}]'), self.value(v, path + _step(i, k))] for i,(k,v) in enumerate(o.items())], **self.more(o, path)}
+        if isinstance(o, dict):
+            pairs = [[self.value(k, f'{path}[key {i}]'), self.value(v, path + _step(i, k))] for i,(k,v) in enumerate(o.items())]
+            return {'dict':pairs, **self.more(o, path)}
         if isinstance(o, set): return {'set':[self.value(x, f'{path}{{}}') for x in sorted(o, key=_order)], **self.more(o, path)}
         if isinstance(o, FunctionType): return self.function(o, path)
         if isinstance(o, Function): return {'methods':[self.ref(f, f'{path}.{i}') for i,f in enumerate(_functions(o))]}
         if isinstance(o, type): return self.cls(o, path)
         if isinstance(o, nn.Module): return self.module(o, path)
-        if _is_all_attributes(type(o)) and (is_users(type(o)) or type(o).__module__.partition('.')[0] in _by_attributes or type(o).__module__.startswith('torch.distributions')): return self.held(o, path)
+        if _goes_by_attributes(type(o)): return self.held(o, path)
         return self.opaque(o, path)
 
     def is_long(self, o): return {*map(type, o), *(map(type, o.values()) if isinstance(o, dict) else ())} <= _plain | {type(Path())}
@@ -282,7 +313,8 @@ class _Taker:
         if not is_users(c) or self.is_watched(path): return {'name':name_of(c) or c.__qualname__}
         functions = {n:[self.ref(f, f'{path}.{n}') for f in fs] for n,v in vars(c).items() if (fs := _functions(v))}
         bases = [self.ref(b, f'{path}:{b.__qualname__}') for b in c.__mro__[1:] if is_users(b)]
-        return {'name':name_of(c) or c.__qualname__, 'bases':bases, 'functions':functions, 'class':self.values({k:v for k,v in vars(c).items() if not (k.startswith('__') or _functions(v) or hasattr(type(v), '__get__'))}, path)}
+        own = {k:v for k,v in vars(c).items() if not (k.startswith('__') or _functions(v) or hasattr(type(v), '__get__'))}
+        return {'name':name_of(c) or c.__qualname__, 'bases':bases, 'functions':functions, 'class':self.values(own, path)}
 
     def module(self, m, path):
         tensors = {k:self.value(t, f'{path}.{k}') for k,t in (*m._parameters.items(), *m._buffers.items())}
@@ -292,9 +324,11 @@ class _Taker:
 
     def function(self, f, path):
         if (f.__globals__.get('__name__') or '').startswith('torch._dynamo'): return self.compiled(f, path)
-        cells = [{'~empty':1} if c==CellType() else self.value(c.cell_contents, f'{path}.<{n}>') for n,c in zip(f.__code__.co_freevars, f.__closure__ or ())]
+        closure = zip(f.__code__.co_freevars, f.__closure__ or ())
+        cells = [{'~empty':1} if c==CellType() else self.value(c.cell_contents, f'{path}.<{n}>') for n,c in closure]
         defaults = [self.value(o, f'{path}.<default>') for o in (f.__defaults__, f.__kwdefaults__)]
-        return {'name':name_of(f) or f.__qualname__, 'cells':cells, 'attrs':self.values(vars(f), path), 'defaults':defaults, 'globals':{} if self.is_watched(path) else {n:self.value(v, f'{path}:{n}') for n,_,v in _globals(f)}}
+        globals_ = {} if self.is_watched(path) else {n:self.value(v, f'{path}:{n}') for n,_,v in _globals(f)}
+        return {'name':name_of(f) or f.__qualname__, 'cells':cells, 'attrs':self.values(vars(f), path), 'defaults':defaults, 'globals':globals_}
 
     def compiled(self, f, path):
         "What `torch.compile` made of a function: the function"
@@ -321,13 +355,16 @@ class _Taker:
         if id(o) in self.known: return 'known',self.known[id(o)]
         if isinstance(o, (nn.Module,FunctionType)) and id(o) in self.numbers: return 'node',self.numbers[id(o)]
 
-# %% ../nbs/17_state.ipynb #948aa0e5
+# %% ../nbs/17_state.ipynb #27f46061
 _missing = object()
-_harmless = {('datetime',n) for n in ('date','datetime','time','timedelta','timezone')} | {('collections',n) for n in ('deque','OrderedDict','Counter','defaultdict')} | {
-    ('decimal','Decimal'),('fractions','Fraction'),('uuid','UUID'),('itertools','count'),('builtins','set'),('builtins','frozenset'),('builtins','bytearray'),('builtins','complex'),('random','Random'),
-    ('pathlib','PosixPath'),('pathlib','WindowsPath'),('pathlib._local','PosixPath'),('pathlib._local','WindowsPath'),('array','_array_reconstructor'),('array','array')} | {
-    (f'numpy.{c}.{m}',n) for c in ('core','_core') for m,n in (('multiarray','_reconstruct'), ('multiarray','scalar'), ('numeric','_frombuffer'))} | {('numpy',n) for n in ('ndarray','dtype')} | {('pandas',n) for n in ('DataFrame','Series','Index','RangeIndex')} | {
-    ('fastai_repro.state','tensor_from'),('collections','OrderedDict')} | {('torch',n) for n,o in vars(torch).items() if isinstance(o, (torch.dtype,torch.layout))} | {('torch','device'),('torch','Size')}
+_harmless = {tuple(o.split(':')) for o in '''datetime:date datetime:datetime datetime:time datetime:timedelta datetime:timezone decimal:Decimal
+fractions:Fraction uuid:UUID collections:deque collections:OrderedDict collections:Counter collections:defaultdict itertools:count
+builtins:set builtins:frozenset builtins:bytearray builtins:complex random:Random array:_array_reconstructor array:array
+pathlib:PosixPath pathlib:WindowsPath pathlib._local:PosixPath pathlib._local:WindowsPath
+numpy:ndarray numpy:dtype numpy._core.multiarray:_reconstruct numpy._core.multiarray:scalar numpy._core.numeric:_frombuffer
+numpy.core.multiarray:_reconstruct numpy.core.multiarray:scalar numpy.core.numeric:_frombuffer
+pandas:DataFrame pandas:Series pandas:Index pandas:RangeIndex torch:device torch:Size fastai_repro.state:tensor_from'''.split()}
+_harmless |= {('torch',n) for n,o in vars(torch).items() if isinstance(o, (torch.dtype,torch.layout))}
 
 def _calls(data):
     "What a pickle calls, as pairs of a module and a name"
@@ -351,11 +388,21 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, p): return self.putter.known[p[1]] if p[0]=='known' else self.putter.holder(p[1], None)
 
 def _refusal(node):
-    return ValueError(f"the checkpoint has `{node['path']}`, a {node['cls'].partition(':')[2]}, which is not there now and can't be made from it. Make it before the fit begins, or in `before_fit`")
+    return ValueError(f"the checkpoint has `{node['path']}`, a {node['cls'].partition(':')[2]}, which is not there now and can't be made from it. "
+                      "Make it before the fit begins, or in `before_fit`")
+
+_tuples = {'~tuple':tuple, '~frozenset':frozenset, '~Size':torch.Size, '~namedtuple':None}
 
 class _Putter:
-    "Brings objects to a state; `known`: what is not entered, by name; `is_made`: will what has this path be made anew, if it is not there and can't be made here?"
-    def __init__(self, state, known, device, is_made=lambda path: False): self.nodes,self.roots,self.known,self.device,self.is_made,self.made,self.claimed,self.todo,self.memories = state['nodes'],state['roots'],known,device,is_made,{},{},deque(),_memories(known)
+    "Brings objects to a state"
+    def __init__(self,
+        state, # As `_Taker.take` gives it
+        known, # What is not entered, by name
+        device, # Where tensors go that were not on the CPU
+        is_made=lambda path: False, # Will what has this path be made anew, if it is not there and can't be made here?
+    ):
+        self.nodes,self.roots,self.known,self.device,self.is_made = state['nodes'],state['roots'],known,device,is_made
+        self.made,self.claimed,self.todo,self.memories = {},{},deque(),_memories(known)
 
     def put(self, roots):
         self.places = {v:m for m,v in self.memories.items()}
@@ -371,21 +418,26 @@ class _Putter:
         (tag,x), = v.items()
         if tag=='~': return self.holder(x, old)
         if tag=='~known': return self.known[x]
-        if tag in ('~tuple','~frozenset','~Size','~namedtuple'):
-            olds = list(old) if isinstance(old, tuple) else []
-            items = [self.value(o, olds[i] if i<len(olds) else None) for i,o in enumerate(x[1] if tag=='~namedtuple' else x)]
-            if any(o is _missing for o in items): return _missing
-            if tag=='~namedtuple' and not (isinstance(cls := by_name(x[0]), type) and issubclass(cls, tuple)): raise ValueError(f'{x[0]!r} is no tuple')
-            return (cls._make(items) if hasattr(cls, '_make') else tuple.__new__(cls, items)) if tag=='~namedtuple' else {'~tuple':tuple, '~frozenset':frozenset, '~Size':torch.Size}[tag](items)
+        if tag in _tuples: return self.tuple(tag, x, old)
         if tag=='~method':
             o = self.value(x[0], getattr(old, '__self__', None))
-            return _missing if o is _missing else getattr(o, x[1]) if x[2] is None else MethodType(self.value(x[2], getattr(old, '__func__', None)), o)
+            if o is _missing or x[2] is None: return o if o is _missing else getattr(o, x[1])
+            return MethodType(self.value(x[2], getattr(old, '__func__', None)), o)
         if tag=='~partial':
             f,args,kwargs = (self.value(o, getattr(old, n, None)) for o,n in zip(x, ('func','args','keywords')))
-            if type(old) is partial and old.func is f and len(old.args)==len(args) and all(a is b for a,b in zip(old.args, args)) and old.keywords is kwargs: return old
-            while self.todo: self.fill(*self.todo.popleft())
+            is_old = type(old) is partial and old.func is f and len(old.args)==len(args) and all(a is b for a,b in zip(old.args, args)) and old.keywords is kwargs
+            if is_old: return old
+            self.fill_all()
             return partial(f, *args, **kwargs)
         return _decoders[tag](x)
+
+    def tuple(self, tag, values, old):
+        name,values = values if tag=='~namedtuple' else (None,values)
+        olds = [*old, *[None]*len(values)] if isinstance(old, tuple) else [None]*len(values)
+        items = [self.value(v, o) for v,o in zip(values, olds)]
+        cls = by_name(name) if name else _tuples[tag]
+        if not (isinstance(cls, type) and issubclass(cls, (tuple,frozenset))): raise ValueError(f'{name!r} is no tuple')
+        return _missing if any(o is _missing for o in items) else cls._make(items) if hasattr(cls, '_make') else cls.__new__(cls, items)
 
     def cant(self, node):
         if self.is_made(node['path']): return _missing
@@ -399,14 +451,16 @@ class _Putter:
         if n in self.made: return self.made[n]
         node = self.nodes[n]
         if 'left' in node: return old
-        o = self.tensor(node, old) if 'tensor' in node else self.array(node, old) if 'array' in node else self.unpickled(node, old) if 'pickle' in node else old if self.is_same(node, old) else self.new(node)
+        make = next((f for kind,f in (('tensor',self.tensor), ('array',self.array), ('pickle',self.unpickled)) if kind in node), None)
+        o = make(node, old) if make else old if self.is_same(node, old) else self.new(node)
         self.made[n],self.claimed[id(o)] = o,o
         if o is not _missing: self.todo.append((node,o))
         return o
 
     def tensor(self, node, old):
         t,(base,offset,strides) = node['tensor'],node.get('shares', (None,0,()))
-        if isinstance(old, torch.Tensor) and id(old) not in self.claimed and (old.shape,old.dtype)==(t.shape,t.dtype) and not old.is_inference() and (old.is_leaf or not old.requires_grad) and self.lies_well(node, old):
+        fits = isinstance(old, torch.Tensor) and id(old) not in self.claimed and (old.shape,old.dtype)==(t.shape,t.dtype)
+        if fits and not old.is_inference() and (old.is_leaf or not old.requires_grad) and self.lies_well(node, old):
             old.data.copy_(t)
             return old
         if base is not None and self.nodes[base] is not node if isinstance(base, int) else base is not None:
@@ -437,7 +491,10 @@ class _Putter:
 
     def unpickled(self, node, old):
         known = {id(o):n for n,o in self.known.items()}
-        now = _pickled(old, lambda o: ('known',known[id(o)]) if id(o) in known else ('node',0) if isinstance(o, nn.Module) or isinstance(o, FunctionType) and _value(o) is None else None)
+        def instead(o):
+            if id(o) in known: return 'known',known[id(o)]
+            if isinstance(o, nn.Module) or isinstance(o, FunctionType) and _value(o) is None: return 'node',0
+        now = _pickled(old, instead)
         if node['pickle'] in (None, now): return old
         try: return _Unpickler(self, node, _harmless | (_calls(now) if now else set())).load()
         except ValueError: return self.cant(node)
@@ -447,10 +504,11 @@ class _Putter:
         cls = by_name(node['cls'])
         if 'name' in node: return o if (o := by_name(node['name'])) is not None and _class(o)==node['cls'] else self.cant(node)
         if not isinstance(cls, type) or 'custom' in node: return self.cant(node)
-        if 'items' in node: return cls(maxlen=node['maxlen']) if issubclass(cls, deque) else cls.__new__(cls) if issubclass(cls, list) else self.cant(node)
+        if 'items' in node and issubclass(cls, deque): return cls(maxlen=node['maxlen'])
+        if 'items' in node: return cls.__new__(cls) if issubclass(cls, list) else self.cant(node)
         if 'factory' in node and issubclass(cls, defaultdict): return cls(self.value(node['factory'], None))
         if 'dict' in node or 'set' in node: return cls.__new__(cls) if issubclass(cls, (dict,set)) else self.cant(node)
-        if 'children' in node and cls is type(self.known.get('model')): return deepcopy(self.known['model'])  # made in a step from the model that is there
+        if 'children' in node and cls is type(self.known.get('model')): return deepcopy(self.known['model'])  # as a step made it
         return object.__new__(cls) if _is_all_attributes(cls) and not issubclass(cls, nn.Module) else self.cant(node)
 
     def fill(self, node, o):
@@ -467,7 +525,9 @@ class _Putter:
         d = vars(o) if type(getattr(o, '__dict__', None)) is dict else {}
         kept = {*values, *node.get('kept', ()), *_not_kept(o)}
         for k in [k for k in d if k not in kept and 'name' not in node]: del d[k]
-        self.set_all(values, lambda k,none: getattr(o, k, none) if k in _slots(type(o)) else d.get(k, none), lambda k,v: object.__setattr__(o, k, v) if k in _slots(type(o)) else d.__setitem__(k, v))
+        slots = _slots(type(o))
+        def put(k, v): object.__setattr__(o, k, v) if k in slots else d.__setitem__(k, v)
+        self.set_all(values, lambda k,none: getattr(o, k, none) if k in slots else d.get(k, none), put)
 
     def tensors(self, values, m, node):
         for d in (m._parameters, m._buffers): self.set_all({k:v for k,v in values.items() if k in d}, d.get, d.__setitem__)
@@ -476,13 +536,15 @@ class _Putter:
 
     def hooks(self, values, m, node):
         now = {n:len(d) for n in _hooks if (d := getattr(m, n, None))}
-        if now!={n:len(v) for n,v in values.items()}: raise ValueError(f"`{node['path']}` had other hooks when the checkpoint was made: register them before the fit begins, or in `before_fit`")
+        if now!={n:len(v) for n,v in values.items()}:
+            raise ValueError(f"`{node['path']}` had other hooks when its state was taken: register them before the fit begins, or in `before_fit`")
         for n,v in values.items():
             d = getattr(m, n)
             self.set_all(dict(zip(d, v)), d.get, d.__setitem__)
 
     def items(self, values, o, node):
-        if isinstance(values, dict): new = [np.float64(x) for x in values['~floats'].tolist()] if '~floats' in values else list(values['~scalars'].clone().unbind())
+        if '~floats' in values: new = [np.float64(x) for x in values['~floats'].tolist()]
+        elif '~scalars' in values: new = list(values['~scalars'].clone().unbind())
         else:
             olds = list(o)
             new = [self.value(v, olds[i] if i<len(olds) else None) for i,v in enumerate(values)]
@@ -548,11 +610,12 @@ class _Putter:
         while self.todo: self.fill(*self.todo.popleft())
         _keeper(type(o))[1](o, state)
 
-_fillers = dict(attrs=_Putter.attributes, tensors=_Putter.tensors, children=_Putter.children, hooks=_Putter.hooks, items=_Putter.items, dict=_Putter.dict, set=_Putter.set,
-                cells=_Putter.cells, defaults=_Putter.defaults, globals=_Putter.globals, **{'class':_Putter.cls}, of=_Putter.of, bases=_Putter.bases, functions=_Putter.functions, methods=_Putter.methods, custom=_Putter.custom)
+_fillers = {n:getattr(_Putter, n) for n in 'tensors children hooks items dict set cells defaults globals of bases functions methods custom'.split()}
+_fillers = {'attrs':_Putter.attributes, 'class':_Putter.cls, **_fillers}
 
-_decoders = {'~int':int, '~complex':lambda x: complex(*x), '~path':Path, '~enum':lambda x: by_name(x[0])[x[1]], '~range':lambda x: range(*x), '~slice':lambda x: slice(*x),
-             '~numpy':lambda x: np.frombuffer(x[1], x[0])[0], '~npdtype':np.dtype, '~torch':partial(getattr, torch), '~device':torch.device, '~name':by_name}
+_decoders = {'~int':int, '~complex':lambda x: complex(*x), '~path':Path, '~enum':lambda x: by_name(x[0])[x[1]], '~range':lambda x: range(*x),
+             '~slice':lambda x: slice(*x), '~numpy':lambda x: np.frombuffer(x[1], x[0])[0], '~npdtype':np.dtype, '~torch':partial(getattr, torch),
+             '~device':torch.device, '~name':by_name}
 
 # %% ../nbs/17_state.ipynb #c997cf31
 def as_plain(
@@ -568,8 +631,8 @@ def from_plain(
     "What it was made of, anew"
     return _Putter(state, {}, device).put(dict(o=None))['o']
 
-# %% ../nbs/17_state.ipynb #4ea50748
-_passing = set('dls dl model opt cbs xb yb x y pred loss_func metrics _metrics iter n_iter n_epoch training logger path model_dir'.split()) # of one step or one process, or roots of their own
+# %% ../nbs/17_state.ipynb #1d82b1bd
+_passing = set('dls dl model opt cbs xb yb x y pred loss_func metrics _metrics iter n_iter n_epoch training logger path model_dir'.split())  # of one step or one process, or roots of their own
 
 def named_callbacks(learn):
     "The callbacks of a learner, each under a name that it has in every process"
@@ -587,13 +650,16 @@ def learner_roots(learn):
     "What may hold a state in a training, by name"
     of_opt = {f'opt.{k}':v for k,v in vars(learn.opt).items() if k not in ('param_lists','state','hypers','opt')} if learn.opt is not None else {}
     cbs = named_callbacks(learn)
-    if (inner := getattr(learn.opt, 'opt', None)) is not None and is_users(type(inner)): of_opt.update({f'inner.{k}':v for k,v in vars(inner).items() if k not in ('state','param_groups','defaults') and not k.startswith('_')})
+    inner = getattr(learn.opt, 'opt', None)
+    if inner is not None and is_users(type(inner)):
+        of_opt.update({f'inner.{k}':v for k,v in vars(inner).items() if k not in ('state','param_groups','defaults') and k[0]!='_'})
     data = {f'loaders.{i}.{n}':v for i,dl in enumerate(learn.dls.loaders) for n in _of_loaders if (v := getattr(dl, n, None)) is not None}
     own = {f'learn.{k}':v for k,v in vars(learn).items() if k not in _passing and all(v is not o for o in cbs.values()) and not is_opaque(type(v))}
     return {'model':learn.model, 'loss':learn.loss_func, 'metrics':list(learn.metrics), **cbs, **of_opt, **own, **data}
 
 def _known(learn):
-    known = {'learn':learn, 'dls':learn.dls, 'opt':learn.opt, 'dl':vars(learn).get('dl'), **{f'loader {i}':o for i,o in enumerate(learn.dls.loaders)}, **{f'w:{n}':t for n,t in named_tensors(learn.model).items()}}
+    known = {'learn':learn, 'dls':learn.dls, 'opt':learn.opt, 'dl':vars(learn).get('dl'), **{f'loader {i}':o for i,o in enumerate(learn.dls.loaders)}}
+    known.update({f'w:{n}':t for n,t in named_tensors(learn.model).items()})
     return {n:o for n,o in known.items() if o is not None}
 
 _whole,_keywise = ('tensor','array','items','dict','set','cells','defaults','tensors','children','hooks','custom','pickle'),('attrs','class','globals')
@@ -661,8 +727,9 @@ class LearnerState:
         "What can't be kept and what to do about it; None if all can be"
         if not self.refused: return
         (path,kind),*_ = self.refused
-        return (f"`{path}` is a {kind}, which may be a state that must be kept, and it can't be. Give the class that holds it `state_dict` and `load_state_dict`, tell what to keep with "
-                "`register_resume(cls, get, put)`, or if it belongs to a callback that only watches the training, set `only_watches = True` in its class")
+        return (f"`{path}` is a {kind}, which may be a state that must be kept, and it can't be. Give the class that holds it `state_dict` and "
+                "`load_state_dict`, tell what to keep with `register_resume(cls, get, put)`, or if it belongs to a callback that only watches the training, "
+                "set `only_watches = True` in its class")
 
     def refuse(self):
         "Raise `ValueError` if there is something that can't be kept"
@@ -681,17 +748,21 @@ class LearnerState:
             for kind in _keywise:
                 if kind in o: res[kind] = {k:v for k,v in o[kind].items() if is_kept(path, kind, k)}
             return {**res, 'kept':[k for p,kind,k in nows if (p,kind)==(path,'attrs') and not is_kept(p, kind, k)]}
-        return LearnerState(dict(roots={n:v for n,v in self.state['roots'].items() if is_kept(n, 'root', None)}, nodes=[of(o) for o in self.state['nodes']]))
+        roots = {n:v for n,v in self.state['roots'].items() if is_kept(n, 'root', None)}
+        return LearnerState(dict(roots=roots, nodes=[of(o) for o in self.state['nodes']]))
 
-# %% ../nbs/17_state.ipynb #b5f433bc
+# %% ../nbs/17_state.ipynb #26c64143
 def _no_docstring(tree):
     for o in ast.walk(tree):
-        if isinstance(o, (ast.FunctionDef,ast.AsyncFunctionDef,ast.ClassDef)) and ast.get_docstring(o, clean=False) is not None: o.body = o.body[1:] or [ast.Pass()]
+        has_one = isinstance(o, (ast.FunctionDef,ast.AsyncFunctionDef,ast.ClassDef)) and ast.get_docstring(o, clean=False) is not None
+        if has_one: o.body = o.body[1:] or [ast.Pass()]
     return tree
 
-def _bytecode(c): return [c.co_code, list(c.co_names), [_bytecode(x) if hasattr(x, 'co_code') else sorted(map(repr, x)) if isinstance(x, frozenset) else repr(x) for x in c.co_consts[_n_docstrings(c):]]]
+def _constant(x): return _bytecode(x) if hasattr(x, 'co_code') else sorted(map(repr, x)) if isinstance(x, frozenset) else repr(x)
 
-def _n_docstrings(c): return int(bool(c.co_consts) and (c.co_consts[0] is None or isinstance(c.co_consts[0], str)))
+def _bytecode(c):
+    has_docstring = bool(c.co_consts) and (c.co_consts[0] is None or isinstance(c.co_consts[0], str))
+    return [c.co_code, list(c.co_names), list(map(_constant, c.co_consts[has_docstring:]))]
 
 @lru_cache(maxsize=4096)
 def _source(code):
@@ -724,12 +795,16 @@ def _lines(path, o, node, is_state):
     if 'items' in node and isinstance(node['items'], list): yield path,f"{len(node['items'])} [{', '.join(map(_text, node['items']))}]"
     elif 'dict' in node: yield path,'{' + ', '.join(f'{_text(k)}: {_text(v)}' for k,v in node['dict']) + '}'
     elif 'set' in node: yield path,'{' + ', '.join(map(_text, node['set'])) + '}'
-    elif 'tensor' in node: yield path,f"{node['tensor'].dtype} {list(node['tensor'].shape)} {digest(node['tensor'])[:12] if node['tensor'].numel()>8 else node['tensor'].tolist()}"
+    elif 'tensor' in node:
+        t = node['tensor']
+        yield path,f"{t.dtype} {list(t.shape)} {digest(t)[:12] if t.numel()>8 else t.tolist()}"
     elif 'array' in node: yield path,f"{node['dtype']} {node['shape']} {digest(node['array'])[:12]}"
     elif 'digest' in node: yield path,f"{node['cls']} {node['digest'][:12]}"
     elif isinstance(o, FunctionType):
         yield path,f"{o.__qualname__}{'' if is_installed(o.__module__ or '__main__') else ' #' + code_id(o)}"
-        values.update({f'.<{n}>':v for n,v in zip(o.__code__.co_freevars, node['cells'])} | {f'.<default {i}>':v for i,v in enumerate(node['defaults']) if v is not None} | {f':{n}':v for n,v in node['globals'].items()})
+        values.update({f'.<{n}>':v for n,v in zip(o.__code__.co_freevars, node['cells'])})
+        values.update({f'.<default {i}>':v for i,v in enumerate(node['defaults']) if v is not None})
+        values.update({f':{n}':v for n,v in node['globals'].items()})
     elif not isinstance(o, type): yield path,type(o).__qualname__
     values.update({f'.{n}':v for n,fs in node.get('hooks', {}).items() for v in [{'~hooks':len(fs)}]})
     yield from ((path+k, _text(v)) for k,v in values.items() if not (isinstance(v, dict) and '~' in v))
@@ -754,10 +829,11 @@ def settings(
     learn, # Learner
     watchers=(), # Names of classes of callbacks that only watch
 )->dict: # Line by dotted name
-    "What a training is set to, as `learner.loss.gamma` or `data.0.noise`: all that its result depends on and that is neither a weight, nor a state of fastai's, nor listed in a manifest anyway"
+    "What a training is set to, as `learner.loss.gamma`: all that its result depends on but weights, states of fastai's, and what a manifest has anyway"
     state,cbs = LearnerState.take(learn),named_callbacks(learn)
     fastais = set().union(*(_stored(c, init=True) for o in (learn, *cbs.values()) for c in type(o).__mro__ if not is_users(c)))
-    kept = {n:o for n,o in cbs.items() if not (getattr(o, 'only_watches', False) or _keeper(type(o)) or type(o) in _bookkeeping or type(o).__name__ in watchers)}
+    def watches(o): return getattr(o, 'only_watches', False) or type(o) in _bookkeeping or type(o).__name__ in watchers
+    kept = {n:o for n,o in cbs.items() if not (watches(o) or _keeper(type(o)))}
     names = {'model':'learner.arch', 'loss':'learner.loss', **{n:f'learner.callbacks.{o.name}' for n,o in kept.items()},
              **{n:n.replace('learn.', 'learner.') for n in state.state['roots'] if n.startswith('learn.') and n[6:] not in fastais}}
     res = describe(state._taker, names, lambda o,k: isinstance(o, Callback) and k in ('learn','_learn','run'))
@@ -766,8 +842,9 @@ def settings(
 _bookkeeping = Recorder,ParamScheduler
 
 def _data_settings(learn):
-    "Objects and functions of the user's that make the items; fastai's own transforms are in the manifest. What a method sets is a state, which a look may move"
-    parts = {f'data.{i}.{n}':getattr(dl, n, None) for i,dl in enumerate(learn.dls.loaders) for n in ('dataset','after_item','before_batch','after_batch','collate_fn')}
+    "Objects and functions of the user's that make the items. What a method sets is a state, which a look may move"
+    names = 'dataset','after_item','before_batch','after_batch','collate_fn'
+    parts = {f'data.{i}.{n}':getattr(dl, n, None) for i,dl in enumerate(learn.dls.loaders) for n in names}
     t = _DataTaker({id(o):n for n,o in _known(learn).items() if not n.startswith('w:')})
     t.take(parts)
     def is_users_own(o): return isinstance(o, (type,FunctionType)) and not is_installed(o.__module__ or '__main__') or is_users(type(o))
