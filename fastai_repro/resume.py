@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ResumeCallback']
 
-# %% ../nbs/34_resume.ipynb #e901b3a5
+# %% ../nbs/34_resume.ipynb #79f31215
 import json,os,re,signal,threading,time,warnings
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +20,7 @@ from fastai.torch_core import default_device,num_distrib
 from .files import locked,older,read_sealed,write_sealed
 from .objects import opaque
 from .state import LearnerState,copy_of,as_plain,from_plain,named_tensors,register_resume,settings
-from .loaders import has_places
+from .loaders import batches_taken,has_places
 from .manifest import WATCHERS,RunManifest
 from .progress import Shown
 from .callback import is_export,repro_of
@@ -270,7 +270,7 @@ def before_train(self:ResumeCallback):
 @patch
 def before_validate(self:ResumeCallback): self._wait()
 
-# %% ../nbs/34_resume.ipynb #20008da0
+# %% ../nbs/34_resume.ipynb #3018ded3
 @patch
 def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     rest = LearnerState.take(learn) if at==_start else self._take()
@@ -307,7 +307,7 @@ def after_batch(self:ResumeCallback):
     self._checked = True
     is_step = isinstance(self.every, int) and self.learn.train_iter%self.every==0
     if not (is_step or self._is_due()): return
-    at = dict(epoch=self._epoch, batch=getattr(self.learn.dl, '_taken', 0), iter=self.learn.iter+1)
+    at = dict(epoch=self._epoch, batch=batches_taken(self.learn.dl), iter=self.learn.iter+1)
     if has_places(self.learn.dls.train): self._save(self.learn, self._fits-1, at)
     self._leave()
 

@@ -112,11 +112,20 @@ def _keeper(cls):
     if known or issubclass(cls, (nn.Module,type)): return known
     if callable(getattr(cls, 'state_dict', None)) and callable(getattr(cls, 'load_state_dict', None)): return cls.state_dict,cls.load_state_dict
 
-# %% ../nbs/17_state.ipynb #c61851cc
+# %% ../nbs/17_state.ipynb #46f6e66b
 _module_own = set(vars(nn.Module())) # parameters, buffers, children and hooks, which are looked at by themselves
 _hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
 _resources = set('''_thread threading _io io socket _socket ssl _ssl logging weakref
 _weakref subprocess multiprocessing concurrent asyncio selectors select tempfile torch.utils.hooks'''.split())
+
+def _is_ours(f):
+    f = getattr(f, 'func', f)
+    return is_opaque(type(getattr(f, '__self__', f))) or (getattr(f, '__module__', None) or '').startswith('fastai_repro.')
+
+def _hooks_of(m):
+    "The hooks of a module by their kind, but for those of a callback that looks on"
+    hooks = {n:{k:f for k,f in getattr(m, n).items() if not _is_ours(f)} for n in _hooks if getattr(m, n, None)}
+    return {n:d for n,d in hooks.items() if d}
 
 def _is_resource(o): return type(o).__module__ in _resources or type(o).__module__.partition('.')[0] in _resources
 
@@ -319,7 +328,7 @@ class _Taker:
     def module(self, m, path):
         tensors = {k:self.value(t, f'{path}.{k}') for k,t in (*m._parameters.items(), *m._buffers.items())}
         children = {k:self.value(c, f'{path}.{k}') for k,c in m._modules.items()}
-        hooks = {n:[self.value(f, f'{path}.{n}[{i}]') for i,f in enumerate(d.values())] for n in _hooks if (d := getattr(m, n, None))}
+        hooks = {n:[self.value(f, f'{path}.{n}[{i}]') for i,f in enumerate(d.values())] for n,d in _hooks_of(m).items()}
         return {**self.held(m, path), 'tensors':tensors, 'children':children, 'hooks':hooks}
 
     def function(self, f, path):
@@ -355,7 +364,7 @@ class _Taker:
         if id(o) in self.known: return 'known',self.known[id(o)]
         if isinstance(o, (nn.Module,FunctionType)) and id(o) in self.numbers: return 'node',self.numbers[id(o)]
 
-# %% ../nbs/17_state.ipynb #27f46061
+# %% ../nbs/17_state.ipynb #4d42cf11
 _missing = object()
 _harmless = {tuple(o.split(':')) for o in '''datetime:date datetime:datetime datetime:time datetime:timedelta datetime:timezone decimal:Decimal
 fractions:Fraction uuid:UUID collections:deque collections:OrderedDict collections:Counter collections:defaultdict itertools:count
@@ -363,7 +372,9 @@ builtins:set builtins:frozenset builtins:bytearray builtins:complex random:Rando
 pathlib:PosixPath pathlib:WindowsPath pathlib._local:PosixPath pathlib._local:WindowsPath
 numpy:ndarray numpy:dtype numpy._core.multiarray:_reconstruct numpy._core.multiarray:scalar numpy._core.numeric:_frombuffer
 numpy.core.multiarray:_reconstruct numpy.core.multiarray:scalar numpy.core.numeric:_frombuffer
-pandas:DataFrame pandas:Series pandas:Index pandas:RangeIndex torch:device torch:Size fastai_repro.state:tensor_from'''.split()}
+pandas:DataFrame pandas:Series pandas:Index pandas:RangeIndex pandas:StringDtype pandas.arrays:StringArray pandas.core.indexes.base:_new_Index
+pandas.core.internals.managers:BlockManager pandas._libs.internals:_unpickle_block pandas._libs.arrays:__pyx_unpickle_NDArrayBacked builtins:slice
+torch:device torch:Size fastai_repro.state:tensor_from'''.split()}
 _harmless |= {('torch',n) for n,o in vars(torch).items() if isinstance(o, (torch.dtype,torch.layout))}
 
 def _calls(data):
@@ -535,12 +546,12 @@ class _Putter:
     def children(self, values, m, node): self.set_all(values, m._modules.get, m._modules.__setitem__)
 
     def hooks(self, values, m, node):
-        now = {n:len(d) for n in _hooks if (d := getattr(m, n, None))}
+        there = _hooks_of(m)
+        now = {n:len(d) for n,d in there.items()}
         if now!={n:len(v) for n,v in values.items()}:
             raise ValueError(f"`{node['path']}` had other hooks when its state was taken: register them before the fit begins, or in `before_fit`")
         for n,v in values.items():
-            d = getattr(m, n)
-            self.set_all(dict(zip(d, v)), d.get, d.__setitem__)
+            self.set_all(dict(zip(there[n], v)), there[n].get, getattr(m, n).__setitem__)
 
     def items(self, values, o, node):
         if '~floats' in values: new = [np.float64(x) for x in values['~floats'].tolist()]

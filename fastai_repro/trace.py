@@ -6,7 +6,7 @@
 __all__ = ['fingerprint', 'row_fingerprints', 'generator_states', 'draws_of', 'environment', 'TraceCallback', 'repeats',
            'Divergence', 'compare_traces']
 
-# %% ../nbs/32_trace.ipynb #21109637
+# %% ../nbs/32_trace.ipynb #6a16cc18
 import ctypes,json,math,os,platform,random,struct,warnings
 from collections import defaultdict
 from dataclasses import dataclass,field
@@ -27,7 +27,7 @@ from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper
 import fastai,fastcore
 from .seed import device_generators,deterministic,get_states,set_states
-from .objects import Generators
+from .objects import Generators,opaque
 from .layers import find_nondeterministic
 from .callback import _QuickCallback,repro_of
 
@@ -220,12 +220,14 @@ def environment():
         cudnn=torch.backends.cudnn.version() if on else None, cudnn_deterministic=torch.backends.cudnn.deterministic, cudnn_benchmark=torch.backends.cudnn.benchmark,
         deterministic=torch.are_deterministic_algorithms_enabled(), precision=torch.get_float32_matmul_precision(), cudnn_tf32=torch.backends.cudnn.allow_tf32)
 
-# %% ../nbs/32_trace.ipynb #5e93c37e
+# %% ../nbs/32_trace.ipynb #1f6910ff
 _levels = 'epoch','step','layer'
 _encode = json.JSONEncoder(separators=(',',':')).encode
 
+@opaque
 class TraceCallback(_QuickCallback):
     "Writes the bits of each training to a file, a line of JSON a step"
+    only_watches = True
     order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names','_plans')
     _pending,_active,_nested,_row,_coming,_todo,_handles,_parts,_sampled,_names,_plans,_probing = False,False,False,None,None,(),(),(),(),{},{},False
 
