@@ -34,7 +34,7 @@ def _draw(learn):
         if not getattr(o, 'nb_batches', None): continue
         with contextmanager(replacing_yield)(learn.recorder, 'losses', learn.recorder.losses[:o.nb_batches[-1]]): o.after_epoch()
 
-# %% ../nbs/33_progress.ipynb #cdda1891
+# %% ../nbs/33_progress.ipynb #aeeab007
 class Shown:
     "What a fit has shown, for a process that goes on with it"
     def __init__(self,
@@ -59,7 +59,7 @@ class Shown:
         "Note what the epoch has logged, and what it took"
         now = time.monotonic()
         self.rows.append(learn.recorder.log.copy())
-        self.names = learn.recorder.metric_names
+        self.names = list(getattr(learn.recorder, 'metric_names', ()))
         self.seconds,self._start = self.seconds+now-self._start,now
 
     def show_again(self, learn):

@@ -6,7 +6,7 @@
 __all__ = ['by_name', 'name_of', 'copy_of', 'register_resume', 'tensor_from', 'as_plain', 'from_plain', 'named_callbacks',
            'named_tensors', 'learner_roots', 'LearnerState', 'code_id', 'describe', 'settings']
 
-# %% ../nbs/17_state.ipynb #f6752e38
+# %% ../nbs/17_state.ipynb #6ade2ca5
 import ast,dis,inspect,io,os,pickle,pickletools,re,sys,textwrap
 from collections import Counter,OrderedDict,defaultdict,deque
 from copy import deepcopy
@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader as TorchLoader
 from plum import Function
+from fastcore.foundation import L
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.callback.core import Callback
@@ -364,7 +365,7 @@ class _Taker:
         if id(o) in self.known: return 'known',self.known[id(o)]
         if isinstance(o, (nn.Module,FunctionType)) and id(o) in self.numbers: return 'node',self.numbers[id(o)]
 
-# %% ../nbs/17_state.ipynb #4d42cf11
+# %% ../nbs/17_state.ipynb #454b4acb
 _missing = object()
 _harmless = {tuple(o.split(':')) for o in '''datetime:date datetime:datetime datetime:time datetime:timedelta datetime:timezone decimal:Decimal
 fractions:Fraction uuid:UUID collections:deque collections:OrderedDict collections:Counter collections:defaultdict itertools:count
@@ -471,6 +472,7 @@ class _Putter:
     def tensor(self, node, old):
         t,(base,offset,strides) = node['tensor'],node.get('shares', (None,0,()))
         fits = isinstance(old, torch.Tensor) and id(old) not in self.claimed and (old.shape,old.dtype)==(t.shape,t.dtype)
+        fits = fits and not any(n>1 and step==0 for n,step in zip(old.shape, old.stride() if old.layout is torch.strided else ()))  # one that is expanded can't be filled
         if fits and not old.is_inference() and (old.is_leaf or not old.requires_grad) and self.lies_well(node, old):
             old.data.copy_(t)
             return old
@@ -538,7 +540,10 @@ class _Putter:
         for k in [k for k in d if k not in kept and 'name' not in node]: del d[k]
         slots = _slots(type(o))
         def put(k, v): object.__setattr__(o, k, v) if k in slots else d.__setitem__(k, v)
-        self.set_all(values, lambda k,none: getattr(o, k, none) if k in slots else d.get(k, none), put)
+        def get(k, none):
+            old = getattr(o, k, none) if k in slots else d.get(k, none)
+            return none if isinstance(o, Recorder) and isinstance(old, (list,L)) else old  # these are handed out, and made anew by each fit
+        self.set_all(values, get, put)
 
     def tensors(self, values, m, node):
         for d in (m._parameters, m._buffers): self.set_all({k:v for k,v in values.items() if k in d}, d.get, d.__setitem__)
@@ -642,7 +647,7 @@ def from_plain(
     "What it was made of, anew"
     return _Putter(state, {}, device).put(dict(o=None))['o']
 
-# %% ../nbs/17_state.ipynb #1d82b1bd
+# %% ../nbs/17_state.ipynb #254abfbe
 _passing = set('dls dl model opt cbs xb yb x y pred loss_func metrics _metrics iter n_iter n_epoch training logger path model_dir'.split())  # of one step or one process, or roots of their own
 
 def named_callbacks(learn):
@@ -724,7 +729,8 @@ class LearnerState:
             return between and any(name in _stored(type(o)) for n,o in cbs.items() if root in ('learn',n))
         roots,device = learner_roots(learn),next((p.device for p in learn.model.parameters()), torch.device('cpu'))
         late = dict.fromkeys(o for o in self.state['roots'] if o.startswith('learn.'))
-        for n,new in _Putter(self.state, {**_known(learn), 'model':learn.model}, device, is_made).put({**late, **roots}).items():
+        there = {**late, **roots, 'learn.final_record':None}  # this one is handed out
+        for n,new in _Putter(self.state, {**_known(learn), 'model':learn.model}, device, is_made).put(there).items():
             kind,_,k = n.partition('.')
             if new is _missing or new is roots.get(n, _missing): continue
             if kind in ('learn','opt','inner'): setattr(dict(learn=learn, opt=learn.opt, inner=getattr(learn.opt, 'opt', None))[kind], k, new)
