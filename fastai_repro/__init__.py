@@ -11,7 +11,8 @@ from fastai_repro.layers import find_nondeterministic,on_cpu,replace_nondetermin
 from fastai_repro.manifest import RunManifest
 from fastai_repro.callback import ReproCallback
 from fastai_repro.trace import TraceCallback,Divergence,compare_traces
-from fastai_repro.resume import ResumeCallback,register_resume
+from fastai_repro.state import register_resume
+from fastai_repro.resume import ResumeCallback
 from fastai_repro.verify import verify,assert_reproducible,assert_worker_invariant
 from fastai_repro.comparison import Comparison
 from fastai_repro.paired import compare

@@ -5,14 +5,13 @@
 # %% auto #0
 __all__ = ['ResumeCallback']
 
-# %% ../nbs/34_resume.ipynb #79f31215
+# %% ../nbs/34_resume.ipynb #bde11500
 import json,os,re,signal,threading,time,warnings
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path,PurePath
 import torch
-from fastcore.basics import noop,patch
-from fastcore.foundation import L
+from fastcore.basics import patch
 from fastai.callback.core import Callback,TrainEvalCallback
 from fastai.callback.progress import CSVLogger,ProgressCallback,ShowGraphCallback
 from fastai.callback.schedule import LRFinder

@@ -768,7 +768,7 @@ class LearnerState:
         roots = {n:v for n,v in self.state['roots'].items() if is_kept(n, 'root', None)}
         return LearnerState(dict(roots=roots, nodes=[of(o) for o in self.state['nodes']]))
 
-# %% ../nbs/17_state.ipynb #26c64143
+# %% ../nbs/17_state.ipynb #a3fd6004
 def _no_docstring(tree):
     for o in ast.walk(tree):
         has_one = isinstance(o, (ast.FunctionDef,ast.AsyncFunctionDef,ast.ClassDef)) and ast.get_docstring(o, clean=False) is not None
@@ -871,6 +871,6 @@ def _data_settings(learn):
 class _DataTaker(_Taker):
     "Leaves the items out, which a manifest has"
     def node(self, o, path):
-        if isinstance(o, (list,dict,set,deque,np.ndarray,torch.Tensor)) and len(o if getattr(o, 'ndim', 1) else [0])>1000: return {'left':1}
+        if _size(o)>1000: return {'left':1}
         return super().node(o, path)
     def opaque(self, o, path): return {'left':1}
