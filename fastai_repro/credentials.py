@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['NONE', 'RANDOM', 'STRING', 'ANY', 'telling', 'masked', 'find_credentials']
 
-# %% ../nbs/06_credentials.ipynb #8c32ff77
+# %% ../nbs/06_credentials.ipynb #0c9eada1
 import re
 from base64 import b64decode
 from bisect import bisect_right
 from functools import lru_cache
 
-# %% ../nbs/06_credentials.ipynb #84145de1
+# %% ../nbs/06_credentials.ipynb #5d493237
 _META = set('''file files path paths dir folder url uri urls endpoint host hosts port name names type types kind id ids len length size sizes count counts num number
     policy required enabled disabled expiry expires expiration ttl age field fields column columns col cols label labels manager store storage provider backend class cls model strength
     dim dims layer layers method mode scheme version format prefix suffix index idx pattern regex hint prompt reset env var variable location region arn domain jar rotation validator
@@ -26,13 +26,13 @@ _GIVERS = '''aws|amazon|azure|ado|devops|gcp|google|gemini|openai|anthropic|clau
     sendgrid|mailgun|slack|discord|telegram|datadog|dd|sentry|cloudflare|digitalocean|heroku|vercel|netlify|supabase|pinecone|algolia|mapbox|maps|replicate|roboflow|labelbox|dagshub|lightning|newrelic|
     pagerduty|notion|jira|shodan|firebase|fcm|nvidia|ngc|minio|wasabi|backblaze|tavily|serp|serpapi|together|deepseek|npm|pypi|cosmos|cosmosdb|openweather|polygon|finnhub|weather'''.replace('\n', '').replace(' ', '')
 _KEYS = f'''api|app|application|access|account|admin|aes|auth|authorization|bearer|client|consumer|crypt|crypto|cipher|deploy|developer|encrypt|encryption|encrypted|decrypt|decryption|fernet|gpg|pgp|hmac|ingest|
-    ingestion|instrumentation|licen[sc]e|login|master|openssh|private|priv|rsa|ecdsa|ed25519|registration|secret|security|server|service|session|shared|sign|signing|signature|ssh|ssl|subscription|symmetric|tls|
+    ingestion|instrumentation|licen[sc]e|login|master|openssh|private|priv|rsa|ecdsa|ed25519|registration|secret|security|server|service|session|shared|sign|signing|signature|ssh|ssl|storage|subscription|symmetric|tls|
     vault|webhook|write|wrapping|pem|{_GIVERS}'''.replace('\n', '').replace(' ', '')
 
-_ALL = re.compile(fr'''_(?:[a-z0-9]*(?:password|passwd|passwort|passphrase|passcode|passkey|kennwort|contrasena|contraseña|senha|secret)s?|pass_(?:word|wd|phrase|code|key)s?|mot_?de_?passe|[a-z]*pwds?|pswd|psw|sshpass|
+_ALL = re.compile(fr'''_(?:[a-z0-9]*(?:password|passwd|passwort|passphrase|passcode|passkey|kennwort|contrasena|contraseña|senha|secret)s?|pass_(?:word|wd|phrase|code|key)s?|mot_?de_?passe|[a-z]*pwds?|(?:root|db|user|my|admin|mail|ldap)pw|secure_?string|pswd|psw|sshpass|
     t?otp|seed_phrase|mnemonic|recovery_(?:code|phrase|key)s?|(?:{_WHOSE})_(?:pass|pw)|secret_id)_|^_(?:pass|pw|pin|pin_code)_$''', re.X)
 _TEXT = re.compile(fr'''_(?:(?:proxy_?)?authori[sz]ations?|bearers?|cookies?|jwts?|credentials?|creds?|(?:{_KEYS})_?keys?|sess(?:ion)?_?ids?|[a-z]*sessid|[a-z]*sessionid|(?:csrf|xsrf)|(?:{_GIVERS})_pats?|
-    personal_access|webhooks?(?:_(?:url|uri|address|endpoint)s?)?|htpasswd|netrc|sas|sas_url)_''', re.X)
+    personal_access|(?:unlock|mfa|verification|activation)_codes?|webhooks?(?:_(?:url|uri|address|endpoint)s?)?|htpasswd|netrc|sas|sas_url)_''', re.X)
 _WEAK = re.compile(r'_(?:[a-z0-9]*tokens?|[a-z]*auth2?|sig|signature|sid|session|pass|pw|pin|pat|dsn|conn(?:ection)?_(?:str|string|url|uri)|ticket|assertion|license|nonce)_')
 _ALWAYS = re.compile(r'_(?:sess(?:ion)?_?ids?|webhooks?_(?:url|uri|address|endpoint)s?|sas_url|secret_id)_(?:[a-z0-9]+_)?$')
 _WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+')
@@ -56,7 +56,7 @@ def telling(name):
     if re.fullmatch(r'[a-z]*auth2?', last): return STRING
     return RANDOM if any(map(_WEAK.search, both)) else NONE
 
-# %% ../nbs/06_credentials.ipynb #ef3744e0
+# %% ../nbs/06_credentials.ipynb #1d0969e9
 _HEX = re.compile(r'[0-9a-fA-F]{20,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}')
 _TURN = re.compile(r'(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])')
 _LONG = re.compile(r'[A-Za-z0-9+=]{10,}')
@@ -80,7 +80,7 @@ def _harmless(v, level):
     if level==RANDOM: return not _random(v)
     return v.lower() in _SCHEMES or bool(_TOKENLIKE.fullmatch(v))
 
-# %% ../nbs/06_credentials.ipynb #21594515
+# %% ../nbs/06_credentials.ipynb #4398a706
 _A = r'(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))'
 def _table(*rows): return [(kind, tuple(o.replace('~', ' ') for o in needles.split()), re.compile(pattern)) for kind,needles,pattern in rows]
 
@@ -160,7 +160,7 @@ def _loose(text, code):
         m = _LOOSE.search(text[max(0, i-270):i])
         if m and '@' not in m.group(): yield i-len(m.group(1) or m.group(2)),i,'password'
 
-# %% ../nbs/06_credentials.ipynb #b138b98e
+# %% ../nbs/06_credentials.ipynb #e8f551c2
 _URL = re.compile(r'''//([^\s"'<>`\\]+)''')
 _PARAM = re.compile(r'[?&;#]([\w.~%\[\]-]{1,100})=([^&;#\s]+)')
 _SIGNED = re.compile(r'(?:x-(?:amz|goog|oss|cos|ms)-)?(?:signature|security-token|credential)|sig|signature|hmac|ticket|otp|assertion|sid|pass|pw|code_verifier|awsaccesskeyid|key-pair-id|policy|ossaccesskeyid|q-signature|auth_key|apitoken', re.I)
@@ -201,10 +201,10 @@ def _segments(rest, a):
         if j>=4 and o and telling(parts[j-2]) and _random(o): yield a+i,a+i+len(o),'URL'
         i += len(o)
 
-# %% ../nbs/06_credentials.ipynb #92523a27
+# %% ../nbs/06_credentials.ipynb #916f3f69
 _HINTS = 'pass pwd pswd secret cred auth token bearer cookie jwt key sess sid hook otp sig pat csrf xsrf senha contrase kennwort mnemonic phrase pin sas pw dsn mot'.split()
 _NAME = re.compile(r'[\w.-]*')
-_SEP = re.compile(r'''(\\*["'`])?\]?(?:[ \t]{0,20}(=>|:=|=(?![=~])|:(?![:=])|,|>|\()[ \t]{0,20}|\s{1,20})''')
+_SEP = re.compile(r'''(\\*["'`])?\]?(?:[ \t]{0,20}(=>|:=|\\u003[dD]|=(?![=~])|:(?![:=])|,|>|\()[ \t]{0,20}|\s{1,20})''')
 _ANNOTATION = re.compile(_TYPES.pattern + r'(?:\[[^\]\n]{0,80}\])?(?:\s{0,3}\|\s{0,3}None)?\s{0,5}=(?!=)\s{0,5}')
 _OPENER = re.compile(r'''([rbfuRBFU]{0,2})(\\*)("""|\'\'\'|"|'|`)''')
 _BARE = re.compile(r'''(?:[^\s,;&'"<>()\[\]{}\\`]|,(?!\s|[\w-]+[=:]|$)|\\(?![nrt"'\\]))+''')
@@ -220,7 +220,7 @@ _BESIDE = re.compile(r'''\\?["']?[,\s]{1,6}(?:-\s{1,3})?\\?["']?(?i:value)\\?["'
 _ATTRIBUTES = re.compile(r'[ \t][^<>\n]{0,200}(?=>)')
 _BLOCK = re.compile(r'[|>][+-]?[ \t]*\n((?:[ \t]+[^\n]*\n?)+)')
 _FAR = 100_000
-_JOINED = re.compile(r'[=:,>(]|(?:^|\s)-|[lL]ogin|ENV|set')
+_JOINED = re.compile(r'[=:,>(]|\\u00|["\'] ?["\']| ["\']|(?:^|\s)-|[lL]ogin|ENV|set')
 
 def _names(text):
     "Where words begin and end in which something telling occurs"
@@ -263,7 +263,7 @@ def _named(text, code):
 def _joins(text, a, b, name, level, sep):
     quote,sign = sep.group(1),sep.group(2)
     before = text[max(0, a-24):a]
-    if sign is None: return quote is None and bool(name.startswith('-') or _SETTER.search(before) or re.search(r'\blogin\s+\S+\s+$', text[max(0, a-80):a]))
+    if sign is None: return bool(name.startswith('-')) or quote is None and bool(level==ANY and name.lower()!='pass' and text[sep.end():sep.end()+1] in ('"', "'") or _SETTER.search(before) or re.search(r'\blogin\s+\S+\s+$', text[max(0, a-80):a]))
     if sign==',': return quote is not None and before.endswith(quote[-1])
     if sign=='>': return before.endswith('<')
     if sign=='(': return quote is None and name[0].isupper() and (level==ANY or text[sep.end():sep.end()+1] in ('"', "'")) and level>=STRING
@@ -371,11 +371,11 @@ def _bare(text, i, level, name, sep, a, code):
                      or sep.group(2)==':' and _random(v) and not re.search(r'[/.]', v)): return
     yield i,i+len(text[i:j].rstrip())
 
-# %% ../nbs/06_credentials.ipynb #1d904336
-_MAYBE = re.compile(r'[=:@>,(]|(?:^|\s)-|assword |assphrase |[\w+/-]{16}|[eE]arer|[aA]sic|[lL]ogin|\b(?:ENV|set\w*) |IDENT|ident|\$')
+# %% ../nbs/06_credentials.ipynb #2946083e
+_MAYBE = re.compile(r'[=:@>,(]|\\u00| ["\']|(?:^|\s)-|assword |assphrase |[\w+/-]{16}|[eE]arer|[aA]sic|[lL]ogin|\b(?:ENV|set\w*) |IDENT|ident|\$')
 
 def _spans(text, code=False):
-    if len(text)<6 or not _MAYBE.search(text): return []
+    if len(text)<4 or not _MAYBE.search(text): return []
     return sorted([*_known(text, code), *_addresses(text, code), *_loose(text, code), *_named(text, code)]) if len(text)>=16 else sorted(_named(text, code))
 
 def _text(s):
@@ -387,7 +387,7 @@ def _text(s):
         end = max(end, b)
     return ''.join(res) + s[end:]
 
-# %% ../nbs/06_credentials.ipynb #1342c581
+# %% ../nbs/06_credentials.ipynb #243edbcc
 def _is_folder(name, v): return name.upper().rpartition('.')[2] in ('PWD','OLDPWD') and isinstance(v, str) and bool(_PATHLIKE.match(v))
 
 def _leaves(o):
@@ -450,7 +450,7 @@ def _after(o, option):
     if telling(option): return _telling_value(o, telling(option))
     return re.sub(r'^([^:/]+):(?!\d+$).+$', r'\1:***', o, flags=re.S) if isinstance(o, str) else o
 
-# %% ../nbs/06_credentials.ipynb #07589634
+# %% ../nbs/06_credentials.ipynb #a10e71f6
 def find_credentials(
     text:str # Source code, a notebook, a file of settings
 ): # A list of (kind, number of the line from 1); never the credential itself
