@@ -5,20 +5,20 @@
 # %% auto #0
 __all__ = ['NONE', 'RANDOM', 'STRING', 'ANY', 'telling', 'masked', 'find_credentials']
 
-# %% ../nbs/06_credentials.ipynb #0c9eada1
+# %% ../nbs/06_credentials.ipynb #3c14c4f0
 import re
 from base64 import b64decode
 from bisect import bisect_right
 from functools import lru_cache
 
-# %% ../nbs/06_credentials.ipynb #5d493237
+# %% ../nbs/06_credentials.ipynb #f23a0758
 _META = set('''file files path paths dir folder url uri urls endpoint host hosts port name names type types kind id ids len length size sizes count counts num number
     policy required enabled disabled expiry expires expiration ttl age field fields column columns col cols label labels manager store storage provider backend class cls model strength
     dim dims layer layers method mode scheme version format prefix suffix index idx pattern regex hint prompt reset env var variable location region arn domain jar rotation validator
     help min max limit budget loss weight weights ratio rate dropout embedding embeddings mixing mask masks merging positions position map classification'''.split())
 _SUFFIX = set('value val str string text raw prod production dev test live staging old new b64 base64 header main backup primary secondary plain plaintext hash hashed encrypted'.split())
 _NLP = set('''pad bos eos unk sep cls mask special start end stop image img audio video vision max min n num no new next prev previous first last total per vocab prefix suffix middle extra additional begin
-    padding word words sub text class distill distillation register eot fim decoder prompt completion added unknown skip ignore blank input output train valid test batch seq sequence line target source spec
+    padding word words sub text class distill distillation register eot fim decoder prompt completion added unknown skip ignore blank input output train valid test batch seq sequence line target source spec reg mix feat feature mlp
     mean avg context chunk generated label query patch cached count used'''.split())
 _WHOSE = '''db|dbs|database|user|usr|admin|root|smtp|imap|mail|email|ftp|sftp|redis|mysql|pg|postgres|postgresql|mongo|mongodb|login|my|ssh|proxy|http|https|rabbitmq|mq|mqtt|es|elastic|kafka|
     ldap|sql|server|account|service|api|app|web|minio|keystore|truststore|wifi|sudo|vpn|jenkins|nexus|artifactory|registry|docker|host'''.replace('\n', '').replace(' ', '')
@@ -56,7 +56,7 @@ def telling(name):
     if re.fullmatch(r'[a-z]*auth2?', last): return STRING
     return RANDOM if any(map(_WEAK.search, both)) else NONE
 
-# %% ../nbs/06_credentials.ipynb #1d0969e9
+# %% ../nbs/06_credentials.ipynb #5ebab7be
 _HEX = re.compile(r'[0-9a-fA-F]{20,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}')
 _TURN = re.compile(r'(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])')
 _LONG = re.compile(r'[A-Za-z0-9+=]{10,}')
@@ -80,7 +80,7 @@ def _harmless(v, level):
     if level==RANDOM: return not _random(v)
     return v.lower() in _SCHEMES or bool(_TOKENLIKE.fullmatch(v))
 
-# %% ../nbs/06_credentials.ipynb #4398a706
+# %% ../nbs/06_credentials.ipynb #b86d8d05
 _A = r'(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))'
 def _table(*rows): return [(kind, tuple(o.replace('~', ' ') for o in needles.split()), re.compile(pattern)) for kind,needles,pattern in rows]
 
@@ -160,7 +160,7 @@ def _loose(text, code):
         m = _LOOSE.search(text[max(0, i-270):i])
         if m and '@' not in m.group(): yield i-len(m.group(1) or m.group(2)),i,'password'
 
-# %% ../nbs/06_credentials.ipynb #e8f551c2
+# %% ../nbs/06_credentials.ipynb #4484030e
 _URL = re.compile(r'''//([^\s"'<>`\\]+)''')
 _PARAM = re.compile(r'[?&;#]([\w.~%\[\]-]{1,100})=([^&;#\s]+)')
 _SIGNED = re.compile(r'(?:x-(?:amz|goog|oss|cos|ms)-)?(?:signature|security-token|credential)|sig|signature|hmac|ticket|otp|assertion|sid|pass|pw|code_verifier|awsaccesskeyid|key-pair-id|policy|ossaccesskeyid|q-signature|auth_key|apitoken', re.I)
@@ -201,7 +201,7 @@ def _segments(rest, a):
         if j>=4 and o and telling(parts[j-2]) and _random(o): yield a+i,a+i+len(o),'URL'
         i += len(o)
 
-# %% ../nbs/06_credentials.ipynb #916f3f69
+# %% ../nbs/06_credentials.ipynb #0a80f57f
 _HINTS = 'pass pwd pswd secret cred auth token bearer cookie jwt key sess sid hook otp sig pat csrf xsrf senha contrase kennwort mnemonic phrase pin sas pw dsn mot'.split()
 _NAME = re.compile(r'[\w.-]*')
 _SEP = re.compile(r'''(\\*["'`])?\]?(?:[ \t]{0,20}(=>|:=|\\u003[dD]|=(?![=~])|:(?![:=])|,|>|\()[ \t]{0,20}|\s{1,20})''')
@@ -371,7 +371,7 @@ def _bare(text, i, level, name, sep, a, code):
                      or sep.group(2)==':' and _random(v) and not re.search(r'[/.]', v)): return
     yield i,i+len(text[i:j].rstrip())
 
-# %% ../nbs/06_credentials.ipynb #2946083e
+# %% ../nbs/06_credentials.ipynb #4317bbda
 _MAYBE = re.compile(r'[=:@>,(]|\\u00| ["\']|(?:^|\s)-|assword |assphrase |[\w+/-]{16}|[eE]arer|[aA]sic|[lL]ogin|\b(?:ENV|set\w*) |IDENT|ident|\$')
 
 def _spans(text, code=False):
@@ -387,7 +387,7 @@ def _text(s):
         end = max(end, b)
     return ''.join(res) + s[end:]
 
-# %% ../nbs/06_credentials.ipynb #243edbcc
+# %% ../nbs/06_credentials.ipynb #266ea4e8
 def _is_folder(name, v): return name.upper().rpartition('.')[2] in ('PWD','OLDPWD') and isinstance(v, str) and bool(_PATHLIKE.match(v))
 
 def _leaves(o):
@@ -450,7 +450,7 @@ def _after(o, option):
     if telling(option): return _telling_value(o, telling(option))
     return re.sub(r'^([^:/]+):(?!\d+$).+$', r'\1:***', o, flags=re.S) if isinstance(o, str) else o
 
-# %% ../nbs/06_credentials.ipynb #a10e71f6
+# %% ../nbs/06_credentials.ipynb #bc33176d
 def find_credentials(
     text:str # Source code, a notebook, a file of settings
 ): # A list of (kind, number of the line from 1); never the credential itself
