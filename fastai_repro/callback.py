@@ -50,12 +50,20 @@ class ReproCallback(_QuickCallback):
         restore:bool=False, # Start every run from the weights, buffers and optimizer state that the first one started from?
         strict:bool|str=False, # Fit with torch's deterministic algorithms: False, True or 'warn'
         manifest:str|Path=None, # Folder to write a `RunManifest` of each run into; default: none is made
+        name:str=None, # A name for the runs, which their manifests have
+        config:dict=None, # Settings of your own to record in the manifests
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
     ):
         if seed is not None: seed = check_seed(seed)
         _check_strict(strict)
         self._given_seed,self.rebuild,self.restore,self.strict,self.check = seed,rebuild,restore,strict,check
-        self.writer = None if manifest is None else RunWriter(manifest)
+        if manifest is None and (name is not None or config is not None): raise ValueError("`name` and `config` are written to the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
+        self.writer = None if manifest is None else RunWriter(manifest, name, config)
+
+    @property
+    def settings(self):
+        "What of this callback moves bits"
+        return dict(restore=self.restore, strict=self.strict)
 
     @property
     def seed(self):
