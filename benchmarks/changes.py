@@ -191,7 +191,7 @@ class Verdict:
     def judge(self, o):
         if not o['differ']: return 'harmless'
         if not weighty(o): return 'EMPTY'
-        if not self.named: return 'misnamed' if self.extra else 'unexplained'
+        if not self.named: return 'misnamed' if self.extra else 'vague' if any(not is_result(c) for c in weighty(o)) else 'unexplained'
         if self.extra: return 'extra'
         return 'pass' if o['status']==1 else 'status'
 
@@ -201,6 +201,7 @@ class Verdict:
         return 'pass' if o['status']==0 else 'status'
 
 words = {'harmless':"weights are equal: the case shows nothing", 'EMPTY':"an empty diff, though the weights differ", 'unexplained':"only the weights at the end differ",
+         'vague':"a field of the right part differs, but does not name it",
          'misnamed':"not named, but something else is", 'extra':"fields that are no consequence", 'status':"wrong exit status of `fastai-repro-diff`", 'FAIL':"a run failed",
          'weights':"the weights differ", 'pass':''}
 

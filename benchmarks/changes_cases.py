@@ -234,3 +234,173 @@ case('n_acc of GradientAccumulation', 'callbacks', arg('16'), val(r'learner\.cal
 
 case('seq_len of LMDataLoader', 'loaders', arg('6'), val(r'loaders\..*seq_len', '12', '6'), also=r'data\.|loaders\.', args=['12'], of=text, files=texts, seq='int(arg)')
 case('weights of a WeightedRandomSampler', 'loaders', arg('4'), val(r'loaders\..*weights', '', ''), args=['1'], of=plain, options='sampler=WeightedRandomSampler(1+y[:32]*(float(arg)-1), 32)')
+case('drop_last', 'loaders', arg(''), val(r'loaders\.(drop_last|.*drop_last)?', '[Tt]rue', '[Ff]alse'), args=['1'], of=tfms, bs=10, dl=', drop_last=bool(arg)')
+case('batch size', 'loaders', arg('4'), val(r'loaders\..*bs', '8', '4'), also=r'learner\.(schedule|steps)', args=['8'], of=tfms, bs='int(arg)')
+case('shuffle', 'loaders', arg(''), val(r'loaders\..*shuffle', '[Tt]rue', '[Ff]alse'), also=r'loaders\.drop_last', args=['1'], of=tfms, dl=', shuffle=bool(arg), drop_last=True')
+case('n_inp of the loaders', 'loaders', arg('1'), val(r'(loaders|data)\..*n_inp', '2', '1'), also=r'data\.', args=['2'],
+     dls=ROWS.replace('zip(x[:32],y', 'zip(x[:32],x[:32].cos(),y').replace('zip(x[32:],y', 'zip(x[32:],x[32:].cos(),y') + '\nfor o in dls.loaders: o.n_inp = int(arg)',
+     head='class Net(Module):\n    def __init__(self): self.a = nn.Linear(4,2)\n    def forward(self, x, z=0): return self.a(x+z)\ndef loss(pred, *targs): return F.cross_entropy(pred, targs[-1])', model='Net()', loss='loss')
+case('closure of a collate_fn', 'loaders', arg('3.0'), val(r'loaders\..*scale', r'2\.0', r'3\.0'), args=['2.0'], of=plain, options='collate_fn=together(float(arg)), shuffle=True',
+     head='def together(scale):\n    def f(items):\n        x,y = zip(*items)\n        return torch.stack(x)*scale,torch.stack(y)\n    return f')
+case('another collate_fn', 'loaders', arg('reverse'), val(r'loaders\..*collate', 'forward', 'reverse'), args=['forward'], of=plain, options='collate_fn=globals()[arg], shuffle=True',
+     head='from torch.utils.data import default_collate\ndef forward(items): return default_collate(items)\ndef reverse(items):\n    x,y = default_collate(items)\n    return x.flip(1),y')
+case('attribute of a sampler', 'loaders', arg('3'), val(r'loaders\..*stride', '5', '3'), args=['5'], of=plain, options='sampler=Strided(int(arg))',
+     head='class Strided(torch.utils.data.Sampler):\n    def __init__(self, stride): self.stride = stride\n    def __iter__(self): return iter([i*self.stride%32 for i in range(32)])\n    def __len__(self): return 32')
+case("batch size of torch's loader", 'loaders', arg('4'), val(r'loaders\..*(bs|batch_size)', '8', '4'), also=r'learner\.(schedule|steps)', args=['8'],
+     text=program(TORCH.replace('train, batch_size=8', 'train, batch_size=int(arg)').format(options='shuffle=True'), MLP, 'CrossEntropyLossFlat()'))
+case('attribute of a dataset', 'data', arg('3.0'), val(r'(data|loaders)\..*scale', r'2\.0', r'3\.0'), also=r'data\.', args=['2.0'],
+     head='class Mine(torch.utils.data.Dataset):\n    def __init__(self, scale): self.scale = scale\n    def __len__(self): return 32\n    def __getitem__(self, i): return torch.sin(torch.arange(4.)+i)*self.scale,i%2',
+     dls=TORCH.format(options='shuffle=True').replace('train,valid = TensorDataset(x[:32], y[:32])', 'train,valid = Mine(float(arg))'))
+case('numbers of a TensorDataset', 'data', arg('3.0'), r'data\.content', args=['2.0'], text=program(TORCH.format(options='shuffle=True').replace('.view(40,4)', '.view(40,4)*float(arg)').replace('x.sum(1)>0', 'x.sum(1)>0.'), MLP, 'CrossEntropyLossFlat()'))
+
+# --- more of the data
+
+case('indices of the split', 'data', arg('30'), r'data\.split', also=r'data\.', args=['32'], of=tfms, splits='(list(range(2,34)),list(range(int(arg),40)))'.replace('range(2,34)', 'range(int(arg)-24,int(arg))'))
+case('share of the validation set', 'data', arg('0.4'), r'data\.split', also=r'data\.|loaders\.', args=['0.25'], of=vision, files=pictures, split='RandomSplitter(float(arg), seed=1)')
+case('order of the classes', 'data', arg('3201'), r'data\.vocab|loaders\..*vocab', also=r'data\.', args=['0123'], of=vision, files=pictures, vocab='(vocab=list(arg))')
+case('an image removed', 'data', on_files(lambda p: sorted(p.glob('data/1/*.png'))[3].unlink()), r'data\.items', also=r'data\.|loaders\.', of=vision, files=pictures, split="FuncSplitter(lambda o: parent_label(o)=='3')", model=CNN)
+def other_image(p):
+    a,b = sorted(p.glob('data/1/*.png'))[0],sorted(p.glob('data/2/*.png'))[-1]
+    a.write_bytes(b.read_bytes())
+case('bytes of an image', 'data', on_files(other_image), r'end\.weights|data\.content', of=vision, files=pictures, split='RandomSplitter(.1, seed=3)')
+case('bytes of an image, with content=True', 'data', on_files(other_image), r'data\.content', of=vision, files=pictures, split='RandomSplitter(.1, seed=3)', kind='capture')
+case('label of a row', 'data', edit('t.csv', csv_rows()[3], csv_rows()[3].replace(',no', ',yes')), r'data\.labels', also=r'data\.content', of=tabular, files=table)
+case('number in a csv file', 'data', edit('t.csv', csv_rows()[7], csv_rows()[7].replace('a', 'b').replace('b,', 'b,', 1)) if 0 else edit('t.csv', csv_rows()[7], csv_rows()[7].replace(',no', '1,no')), r'data\.content', also=r'loaders\.(stats|tfms)', of=tabular, files=table)
+swapped = csv_rows(); swapped[3],swapped[10] = swapped[10],swapped[3]
+case('order of rows in a csv file', 'data', on_files(lambda p: (p/'t.csv').write_text(csv_text(swapped))), r'data\.order', of=tabular, files=table)
+case('a line of a text', 'data', edit('texts.csv', 'text\nthe', 'text\ncat'), r'data\.(content|items)', also=r'data\.', of=text, files=texts)
+case('a file of numbers', 'data', on_files(lambda p: (p/'x.txt').write_text(' '.join(str(i*i%13) for i in range(160)))), r'data\.content', also=r'data\.(items|labels)', files={'x.txt':' '.join(str(i*i%11) for i in range(160))},
+     dls=ROWS.replace('torch.sin(torch.arange(160.))', "tensor(np.loadtxt('x.txt')).float()"))
+case('closure of get_y', 'data', arg('3'), r'data\.labels', also=r'data\.(vocab|labels_from)', args=['2'], text=vision(split='RandomSplitter(.25, seed=1)').replace('get_y=parent_label', 'get_y=modulo(int(arg))').replace('set_seed(1)\n', 'set_seed(1)\ndef modulo(k): return lambda o: int(parent_label(o))%k\n', 1), files=pictures)
+STEPS = 'class Add(Transform):\n    def encodes(self, o:Tensor): return o+1\nclass Double(Transform):\n    def encodes(self, o:Tensor): return o*2'
+case('order of two transforms', 'data', arg('9'), r'loaders\..*', args=['1'], of=tfms, items=', Add(order=int(arg)), Double(order=5)', head=STEPS)
+case('order of a dict', 'data', arg('times,plus'), val(r'loaders\..*(OPS|ops)', '', ''), args=['plus,times'], of=tfms, items=', f',
+     head="ALL = dict(plus=lambda o: o+1, times=lambda o: o*2)\nOPS = {k:ALL[k] for k in arg.split(',')}\ndef f(o):\n    for op in OPS.values(): o = op(o)\n    return o")
+case('member of an enum', 'data', arg('DOUBLE'), val(r'loaders\..*mode', 'SINGLE', 'DOUBLE'), args=['SINGLE'], of=tfms, items=', Mine(Mode[arg])',
+     head='from enum import Enum\nclass Mode(Enum): SINGLE,DOUBLE = 1,2\n' + transform('def __init__(self, mode): self.mode = mode', 'def encodes(self, o:Tensor): return o*self.mode.value'))
+case('numbers that a transform drew when it was made', 'data', arg('2'), val(r'loaders\..*noise', '', ''), args=['1'], of=tfms, items=', Mine(int(arg))',
+     head=transform('def __init__(self, seed): self.noise = tensor(np.random.default_rng(seed).normal(size=4)).float()', 'def encodes(self, o:Tensor): return o+self.noise'))
+case('strategy of FillMissing', 'data', arg('constant'), val(r'loaders\..*(strategy|fill)', 'median', 'constant'), also=r'loaders\.|data\.', args=['median'], of=tabular, files=table, procs='[Categorify,FillMissing(fill_strategy=getattr(FillStrategy, arg)),Normalize]')
+case('without Normalize', 'data', arg(''), val(r'loaders\..*Normalize', '', ''), also=r'loaders\.', args=['1'], of=tabular, files=table, procs='[Categorify,FillMissing,*([Normalize] if arg else [])]')
+case('order of the columns', 'data', arg('n2,n1'), r'(data|loaders)\..*cont_names|(data|loaders)\..*n1.*n2', also=r'(data|loaders)\.', args=['n1,n2'], of=tabular, files=table, cont="arg.split(',')")
+case('min_freq of the vocabulary', 'data', arg('28'), r'data\.vocab|loaders\..*min_freq', also=r'data\.|loaders\.|learner\.', args=['1'], of=text, files=texts, freq='int(arg)')
+case('rules of the tokenizer', 'data', arg('1'), r'(data|loaders)\..*(rules|short)', also=r'data\.|loaders\.|learner\.', args=[''], of=text, files=texts, head='def short(t): return t[:-5]', rules='[lowercase,*([short] if arg else [])]')
+
+# --- more models
+
+case('class attribute of a module', 'model', arg('3.0'), val(r'learner\.arch.*\bs', r'2\.0', r'3\.0'), args=['2.0'], head='class Net(Module):\n    s = float(arg)\n    def __init__(self): self.a = nn.Linear(4,2)\n    def forward(self, x): return self.a(x)*self.s', model='Net()')
+case('property that reads a constant', 'model', arg('3.0'), val(r'learner\.arch.*SCALE', r'2\.0', r'3\.0'), args=['2.0'],
+     head='SCALE = float(arg)\nclass Net(Module):\n    def __init__(self): self.a = nn.Linear(4,2)\n    @property\n    def s(self): return SCALE\n    def forward(self, x): return self.a(x)*self.s', model='Net()')
+case('dataclass of settings in a module', 'model', arg('3.0'), val(r'learner\.arch.*scale', r'2\.0', r'3\.0'), args=['2.0'],
+     head='from dataclasses import dataclass\n@dataclass\nclass Config:\n    width:int = 8\n    scale:float = 1.\nclass Net(Module):\n    def __init__(self, cfg): self.cfg,self.a = cfg,nn.Linear(4,2)\n    def forward(self, x): return self.a(x)*self.cfg.scale', model='Net(Config(scale=float(arg)))')
+case('object with slots in a module', 'model', arg('3.0'), val(r'learner\.arch.*scale', r'2\.0', r'3\.0'), args=['2.0'],
+     head='class Config:\n    __slots__ = ("scale",)\n    def __init__(self, s): self.scale = s\nclass Net(Module):\n    def __init__(self, cfg): self.cfg,self.a = cfg,nn.Linear(4,2)\n    def forward(self, x): return self.a(x)*self.cfg.scale', model='Net(Config(float(arg)))')
+case('module kept in a plain list', 'model', arg('0.5'), val(r'learner\.arch.*(negative_slope|slope)', r'0\.1', r'0\.5'), args=['0.1'], head='class Net(Module):\n    def __init__(self, acts): self.acts,self.a = acts,nn.Linear(4,2)\n    def forward(self, x): return self.acts[0](self.a(x))', model='Net([nn.LeakyReLU(float(arg))])')
+case('width of a layer', 'model', arg('16'), val(r'learner\.arch', r'\b8\b', r'16'), also=r'learner\.', args=['8'], model='nn.Sequential(nn.Linear(4,int(arg)), nn.ReLU(), nn.Linear(int(arg),2))')
+case('momentum of BatchNorm', 'model', arg('0.5'), val(r'learner\.arch.*momentum', r'0\.1', r'0\.5'), args=['0.1'], model='nn.Sequential(nn.Linear(4,8), nn.BatchNorm1d(8, momentum=float(arg)), nn.Linear(8,2))')
+case('forward hook', 'model', arg('3.0'), val(r'learner\.arch.*hook.*', r'2\.0', r'3\.0'), args=['2.0'], head='def times(k): return lambda m,i,o: o*k', before='model[0].register_forward_hook(times(float(arg)))')
+case('weight normalisation', 'model', arg('1'), r'learner\.arch.*', also=r'learner\.', args=[''], model='nn.Sequential((nn.utils.parametrizations.weight_norm if arg else noop)(nn.Linear(4,8)), nn.ReLU(), nn.Linear(8,2))')
+case('tied weights', 'model', arg('1'), r'learner\.arch', also=r'learner\.', args=[''], model='nn.Sequential(nn.Linear(4,4), nn.ReLU(), nn.Linear(4,4), nn.ReLU(), nn.Linear(4,2))', before='torch.nn.init.eye_(model[0].weight); torch.nn.init.eye_(model[2].weight)\nif arg: model[2].weight = model[0].weight')
+case('method replaced in a model', 'model', arg('0.5'), val(r'learner\.arch.*slope', r'0\.1', r'0\.5'), args=['0.1'], head='def leaky(slope): return lambda x: F.leaky_relu(x, slope)', before='model[1].forward = leaky(float(arg))')
+case('function of torch replaced', 'model', arg('0.5'), val(r'(relu|slope)', r'0\.1', r'0\.5'), args=['0.1'], head='def leaky(slope): return lambda x: F.leaky_relu(x, slope)\nF.relu = leaky(float(arg))\nclass Net(Module):\n    def __init__(self): self.a,self.b = nn.Linear(4,8),nn.Linear(8,2)\n    def forward(self, x): return self.b(F.relu(self.a(x)))', model='Net()')
+case('another forward, chosen by an argument', 'model', arg('tanh'), val(r'learner\.arch', 'relu', 'tanh'), also=r'learner\.', args=['relu'], head='class Net(Module):\n    def __init__(self, act): self.a,self.b,self.act = nn.Linear(4,8),nn.Linear(8,2),act\n    def forward(self, x): return self.b(self.act(self.a(x)))', model='Net(getattr(torch, arg))')
+case('function that makes the weights', 'model', arg('xavier_normal_'), r'learner\.init', args=['kaiming_normal_'], before='apply_init(model, getattr(nn.init, arg))')
+case('seed of the weights', 'model', arg('2'), r'learner\.init', args=['1'], text=rows().replace("seeded(1, 'init')", "seeded(int(arg), 'init')"))
+def weights(k):
+    def write(path):
+        import torch
+        torch.save(torch.sin(torch.arange(32.)).view(8,4)*k, path)
+    return write
+case('file of pretrained weights', 'model', on_files(lambda p: weights(.5)(p/'w.pth')), r'learner\.init', files={'w.pth':weights(1.)}, before="model[0].weight.data.copy_(torch.load('w.pth'))")
+case('dropout of a tabular model', 'model', arg('0.5'), val(r'learner\.arch.*\bp', r'0\.1', r'0\.5'), args=['0.1'], of=tabular, files=table, more='config=tabular_config(ps=float(arg))')
+case('embed_p of a tabular model', 'model', arg('0.5'), val(r'learner\.arch.*\bp', r'0\.1', r'0\.5'), args=['0.1'], of=tabular, files=table, more='config=tabular_config(embed_p=float(arg))')
+case('size of an embedding', 'model', arg('5'), val(r'learner\.arch', '3', '5'), also=r'learner\.', args=['3'], of=tabular, files=table, more="emb_szs={'c1':int(arg)}")
+case('y_range of a collab model', 'model', arg('7'), val(r'learner\.arch.*y_range', '6', '7'), args=['6'], of=collab, files=ratings, learner='collab_learner(dls, n_factors=4, y_range=(0,int(arg)), cbs=CBS)')
+case('n_factors of a collab model', 'model', arg('5'), val(r'learner\.arch', '4', '5'), also=r'learner\.', args=['4'], of=collab, files=ratings, learner='collab_learner(dls, n_factors=int(arg), y_range=(0,6), cbs=CBS)')
+case('drop_mult of a language model', 'model', arg('0.5'), val(r'learner\.arch.*\w*p\b', r'', r''), args=['1.0'], of=text, files=texts, more='drop_mult=float(arg)')
+
+# --- optimizer
+
+case('opt_func', 'optimizer', arg('RMSProp'), val(r'learner\.opt', 'Adam', 'RMSProp'), also=r'learner\.(opt|schedule)', args=['Adam'], more='opt_func=globals()[arg]')
+fit = 'learn.fit(1, 1e-2)'
+case('mom of SGD', 'optimizer', arg('0.5'), val(r'learner\.opt.*mom', r'0\.9', r'0\.5'), args=['0.9'], more='opt_func=partial(SGD, mom=float(arg))', fit=fit)
+case('wd of the learner', 'optimizer', arg('0.5'), val(r'learner\..*wd', r'0\.1', r'0\.5'), args=['0.1'], more='wd=float(arg)')
+case('eps of Adam', 'optimizer', arg('0.1'), val(r'learner\.opt.*eps', r'0\.001', r'0\.1'), args=['0.001'], more='opt_func=partial(Adam, eps=float(arg))')
+case('sqr_mom of Adam', 'optimizer', arg('0.9'), val(r'learner\.opt.*sqr_mom', r'0\.99', r'0\.9'), args=['0.99'], more='opt_func=partial(Adam, sqr_mom=float(arg))')
+case('decouple_wd of Adam', 'optimizer', arg(''), val(r'learner\.opt.*(decouple_wd|weight_decay)', '', ''), args=['1'], more='opt_func=partial(Adam, decouple_wd=bool(arg)), wd=0.5')
+SPLITS2 = 'def low(m): return [params(m[:1]),params(m[1:])]\ndef high(m): return [params(m[:3]),params(m[3:])]'
+DEEP = 'nn.Sequential(nn.Linear(4,4), nn.ReLU(), nn.Linear(4,4), nn.ReLU(), nn.Linear(4,2))'
+case('another splitter of parameter groups', 'optimizer', arg('high'), r'learner\.(opt|groups|split|param)', also=r'learner\.splitter', args=['low'], head=SPLITS2, model=DEEP, more='splitter=globals()[arg]', fit='learn.fit_one_cycle(1, slice(1e-4,1e-2))')
+case('wd_bn_bias', 'optimizer', arg('1'), val(r'learner\..*(wd_bn_bias|do_wd)', '', ''), args=[''], more='wd=0.5, wd_bn_bias=bool(arg)')
+case('train_bn of a frozen learner', 'optimizer', arg(''), val(r'learner\..*train_bn', '[Tt]rue', '[Ff]alse'), also=r'learner\.trainable', args=['1'], head='def halves(m): return [params(m[:2]),params(m[2:])]',
+     model='nn.Sequential(nn.Linear(4,8), nn.BatchNorm1d(8), nn.Linear(8,2))', more='train_bn=bool(arg), splitter=halves', before='learn.freeze()')
+case('weight decay of a group', 'optimizer', arg('0.5'), val(r'learner\.opt.*wd', r'0\.1', r'0\.5'), args=['0.1'], head=SPLITS2, model=DEEP, more='splitter=low', before="learn.create_opt(); learn.opt.set_hyper('wd', [float(arg),0.])", fit=fit)
+case("nesterov of torch's SGD", 'optimizer', arg('1'), val(r'learner\.opt.*nesterov', '[Ff]alse', '[Tt]rue'), args=[''], more='opt_func=partial(OptimWrapper, opt=partial(torch.optim.SGD, momentum=0.9, nesterov=bool(arg)))', fit=fit)
+case('constant in a step of the optimizer', 'optimizer', arg('0.5'), val(r'learner\.opt.*SCALE', r'0\.9', r'0\.5'), args=['0.9'], head='SCALE = float(arg)\ndef step(p, lr, **kwargs): p.data.add_(p.grad.data, alpha=-lr*SCALE)\ndef opt(ps, lr, **kwargs): return Optimizer(ps, [step], lr=lr)', more='opt_func=opt', fit=fit)
+
+# --- schedule
+
+lrs = r'learner\.(lr|schedule|opt|callbacks)'
+case('pct_start of fit_one_cycle', 'schedule', arg('0.5'), r'learner\.schedule', also=lrs, args=['0.25'], fit='learn.fit_one_cycle(1, 1e-2, pct_start=float(arg))')
+case('div of fit_one_cycle', 'schedule', arg('5.0'), r'learner\.schedule', also=lrs, args=['25.0'], fit='learn.fit_one_cycle(1, 1e-2, div=float(arg))')
+case('lr_max of fit_one_cycle', 'schedule', arg('0.02'), val(r'learner\.(lr|schedule)', r'0\.01', r'0\.02'), also=lrs, args=['0.01'], fit='learn.fit_one_cycle(1, float(arg))')
+case('slice of learning rates', 'schedule', arg('1e-3'), val(r'learner\.(lr|schedule)', '0.0001|1e-04', '0.001'), also=lrs, args=['1e-4'], head=SPLITS2, model=DEEP, more='splitter=low', fit='learn.fit_one_cycle(1, slice(float(arg),1e-2))')
+case('moms of the learner', 'schedule', arg('0.5'), val(r'learner\.(moms|schedule)', r'0\.85', r'0\.5'), also=lrs, args=['0.85'], more='moms=(0.95,float(arg),0.95)')
+case('number of epochs', 'schedule', arg('2'), val(r'learner\.epochs', '1', '2'), also=lrs, args=['1'], fit='learn.fit(int(arg), 1e-2)')
+tune = dict(head=SPLITS2, model=DEEP, more='splitter=low')
+case('freeze_epochs of fine_tune', 'schedule', arg('2'), val(r'learner\.epochs', '1', '2'), also=lrs, args=['1'], fit='learn.fine_tune(1, freeze_epochs=int(arg))', **tune)
+case('base_lr of fine_tune', 'schedule', arg('0.005'), val(r'learner\.(lr|schedule)', r'0\.002', r'0\.005'), also=lrs, args=['0.002'], fit='learn.fine_tune(1, float(arg))', **tune)
+case('lr_mult of fine_tune', 'schedule', arg('10'), r'learner\.(lr|schedule)', also=lrs, args=['100'], fit='learn.fine_tune(1, lr_mult=float(arg))', **tune)
+case('start_epoch', 'schedule', arg('1'), val(r'learner\.start_epoch', '0', '1'), also=lrs, args=['0'], fit='learn.fit(2, 1e-2, start_epoch=int(arg))')
+case('a schedule of the user', 'schedule', arg('0.03'), val(r'learner\.(lr|schedule)', r'0\.01', r'0\.03'), also=lrs, args=['0.01'], fit="learn.fit(1, 1e-2, cbs=ParamScheduler({'lr':SchedLin(1e-3, float(arg))}))")
+case('environment variable that the script reads', 'schedule', env(LR='0.02'), val(r'learner\.(lr|schedule)', r'0\.01', r'0\.02'), also=lrs, fit="learn.fit(1, float(os.environ.get('LR', '0.01')))")
+case('configuration in YAML', 'schedule', edit('conf.yaml', '0.01', '0.02'), val(r'learner\.(lr|schedule)', r'0\.01', r'0\.02'), also=lrs, files={'conf.yaml':'optimizer:\n  lr: 0.01\n'}, head="import yaml\ncfg = yaml.safe_load(open('conf.yaml'))", fit="learn.fit(1, cfg['optimizer']['lr'])")
+case('configuration in JSON', 'model', edit('conf.json', '0.1', '0.5'), val(r'learner\.arch.*\bp', r'0\.1', r'0\.5'), files={'conf.json':'{"dropout": 0.1}'}, head="import json\ncfg = json.loads(Path('conf.json').read_text())", model="nn.Sequential(nn.Linear(4,8), nn.Dropout(cfg['dropout']), nn.Linear(8,2))")
+
+# --- more callbacks
+
+TWO = 'class Double(Callback):\n    def before_step(self):\n        for p in self.model.parameters(): p.grad.mul_(2)\nclass Add(Callback):\n    order = int(arg)\n    def before_step(self):\n        for p in self.model.parameters(): p.grad.add_(.1)'
+case('order of two callbacks', 'callbacks', arg('-1'), r'learner\.callbacks.*', args=['1'], head=TWO, cbs='Double(),Add()', more='opt_func=SGD')
+case('patience of ReduceLROnPlateau', 'callbacks', arg('3'), val(r'learner\.callbacks.*patience', '1', '3'), args=['1'], cbs="ReduceLROnPlateau(min_delta=5., patience=int(arg), factor=2)", fit='learn.fit(5, 1e-2)')
+case('patience of EarlyStoppingCallback', 'callbacks', arg('2'), val(r'learner\.callbacks.*patience', '1', '2'), args=['1'], cbs="EarlyStoppingCallback(min_delta=5., patience=int(arg))", fit='learn.fit(5, 1e-2)')
+case('comp of SaveModelCallback', 'callbacks', arg('greater'), val(r'learner\.callbacks.*comp', 'less', 'greater'), args=['less'], cbs='SaveModelCallback(comp=getattr(np, arg))', fit='learn.fit(3, 1e-2)')
+case('alpha of CutMix', 'callbacks', arg('0.2'), val(r'learner\.callbacks.*CutMix.*', r'1\.0', r'0\.2'), args=['1.0'], of=vision, files=pictures, cbs='CutMix(float(arg))')
+case("callback's class attribute", 'callbacks', arg('0.5'), val(r'learner\.callbacks.*factor', r'0\.9', r'0\.5'), args=['0.9'], head=CALLBACK.replace('def __init__(self, factor): self.kept = factor', 'factor = float(arg)').replace('self.kept', 'self.factor'), cbs='Shrink()', more='opt_func=SGD')
+case('callback given to fit', 'callbacks', arg('0.5'), val(r'learner\.callbacks.*kept', r'0\.9', r'0\.5'), args=['0.9'], head=CALLBACK, more='opt_func=SGD', fit='learn.fit(1, 1e-2, cbs=Shrink(float(arg)))')
+case('object that a callback holds', 'callbacks', arg('0.5'), val(r'learner\.callbacks.*factor', r'0\.9', r'0\.5'), args=['0.9'], head='class Config:\n    def __init__(self, f): self.factor = f\n' + CALLBACK.replace('self.kept)', 'self.kept.factor)'), cbs='Shrink(Config(float(arg)))', more='opt_func=SGD')
+case('autocast of a callback', 'callbacks', arg('1'), val(r'learner\.callbacks.*\bon', '[Ff]alse', '[Tt]rue'), args=[''], cbs='Half(bool(arg))',
+     head="class Half(Callback):\n    def __init__(self, on): self.on = on\n    def before_batch(self):\n        self.cast = torch.autocast('cpu', dtype=torch.bfloat16, enabled=self.on)\n        self.cast.__enter__()\n    def after_loss(self): self.cast.__exit__(None, None, None)")
+case('RNNRegularizer beta', 'callbacks', arg('5.0'), val(r'learner\.callbacks.*beta', r'1\.0', r'5\.0'), args=['1.0'], of=text, files=texts, cbs='RNNRegularizer(alpha=0., beta=float(arg))')
+case('method of a learner subclass', 'learner', arg('3.0'), val(r'learner\..*scale', r'2\.0', r'3\.0'), args=['2.0'], head='class Mine(Learner):\n    scale = float(arg)\n    def _backward(self): (self.loss_grad*self.scale).backward()', learner='Mine(dls, model, loss_func=LOSS, cbs=CBS, opt_func=SGD)')
+case('method of Learner replaced', 'learner', arg('3.0'), val(r'(_backward|scale)', r'2\.0', r'3\.0'), args=['2.0'], head='def scaled(scale):\n    def _backward(self): (self.loss_grad*scale).backward()\n    return _backward\nLearner._backward = scaled(float(arg))', more='opt_func=SGD')
+
+# --- code
+
+case('a constant of another module, set by the script', 'code', arg('3.0'), val(r'learner\.loss.*SCALE', r'2\.0', r'3\.0'), args=['2.0'], files={'helper.py':'import torch.nn.functional as F\nSCALE = 1.\ndef loss(pred, targ): return F.cross_entropy(pred*SCALE, targ)\n'}, head='import helper\nhelper.SCALE = float(arg)', loss='helper.loss')
+case('a helper that an imported helper imports', 'code', edit('deeper.py', '2.', '3.'), r'code\.modules\.deeper', also=r'learner\.loss', files={'deeper.py':'def scaled(x): return x*2.\n', 'helper.py':'import torch.nn.functional as F\nfrom deeper import scaled\ndef loss(pred, targ): return F.cross_entropy(scaled(pred), targ)\n'}, head='from helper import loss', loss='loss')
+case('a helper loaded from its path', 'code', edit('lib/helper.py', '2.', '3.'), r'code\.modules\.\w*helper|learner\.loss', also=r'learner\.loss', files={'lib/helper.py':HELPER},
+     head="import importlib.util\nspec = importlib.util.spec_from_file_location('helper', 'lib/helper.py')\nhelper = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(helper)", loss='helper.loss')
+case('a helper that the script only executes', 'code', edit('conf.py', '2.0', '3.0'), val(r'learner\.loss.*SCALE', r'2\.0', r'3\.0'), files={'conf.py':'SCALE = 2.0\n'}, head="exec(Path('conf.py').read_text())\ndef loss(pred, targ): return F.cross_entropy(pred*SCALE, targ)", loss='loss')
+case('the decorator of a loss', 'code', edit('helper.py', '2.', '3.'), r'code\.modules\.helper', also=r'learner\.loss', files={'helper.py':'from functools import wraps\ndef times(f):\n    @wraps(f)\n    def g(pred, targ): return f(pred*2., targ)\n    return g\n'}, head='from helper import times\n@times\ndef loss(pred, targ): return F.cross_entropy(pred, targ)', loss='loss')
+case('the script itself', 'code', edit('train.py', 'pred*2.', 'pred*3.'), r'code\.script', also=r'learner\.loss', head='def loss(pred, targ): return F.cross_entropy(pred*2., targ)', loss='loss')
+case('the script itself, in a new process', 'code', edit('train.py', 'pred*2.', 'pred*3.'), r'code\.script', also=r'learner\.loss', head='def loss(pred, targ): return F.cross_entropy(pred*2., targ)', loss='loss', kind='command')
+case('a helper, in a new process', 'code', edit('helper.py', '2.', '3.'), r'code\.modules\.helper', also=r'learner\.loss', files={'helper.py':HELPER}, head='from helper import loss', loss='loss', kind='command')
+
+# --- flags and environment
+
+case('seed of the run', 'seed', arg('2'), r'^seed: 1 -> 2', also='loaders.*seed|loaders.keyed|learner.callbacks.*seed', args=['1'], text=rows().replace('ReproCallback(1,', 'ReproCallback(int(arg),'))
+case('default dtype', 'torch', arg('float64'), val(r'torch\.default_dtype', '32', '64'), also=r'learner\.|data\.|loaders\.', args=['float32'], head='torch.set_default_dtype(getattr(torch, arg))', dls=ROWS.replace('arange(160.)', 'arange(160.).double()').replace('(40,4)', '(40,4).to(torch.get_default_dtype())'))
+BIG = 'nn.Sequential(nn.Linear(4,256), nn.ReLU(), nn.Linear(256,256), nn.ReLU(), nn.Linear(256,2))'
+case('precision of matrix products', 'torch', arg('medium'), val(r'torch\.matmul_precision', 'highest', 'medium'), also=r'torch\.', args=['highest'], head='torch.set_float32_matmul_precision(arg)', model=BIG)
+case('oneDNN switched off', 'torch', arg('1'), val(r'torch\.mkldnn', '', ''), also=r'torch\.', args=[''], of=vision, files=pictures, before='torch.backends.mkldnn.enabled = not arg')
+WIDE = 'nn.Sequential(nn.Linear(4,65536), nn.ReLU(), nn.Linear(65536,2))'
+case('number of threads', 'torch', arg('2'), val(r'cpu\.threads', '1', '2'), args=['1'], head='torch.set_num_threads(int(arg))\ndef loss(pred, targ): return pred.pow(2).mean()', model='nn.Sequential(nn.Linear(4,40000), nn.BatchNorm1d(40000))', loss='loss')
+case('number of threads, from the environment', 'environment', env(OMP_NUM_THREADS='2'), val(r'cpu\.threads', '1', '2'), also=r'env\.OMP_NUM_THREADS', head='def loss(pred, targ): return pred.pow(2).mean()', model='nn.Sequential(nn.Linear(4,40000), nn.BatchNorm1d(40000))', loss='loss', kind='script')
+case('ONEDNN_DEFAULT_FPMATH_MODE', 'environment', env(ONEDNN_DEFAULT_FPMATH_MODE='BF16'), r'env\.ONEDNN_DEFAULT_FPMATH_MODE', of=vision, files=pictures, item='Resize(28)', model=CNN.replace('(1,8,3,2,1), nn.BatchNorm2d(8)', '(1,32,3,2,1), nn.ReLU(), nn.Conv2d(32,8,3), nn.BatchNorm2d(8)'), kind='command')
+case('ATEN_CPU_CAPABILITY', 'environment', env(ATEN_CPU_CAPABILITY='default'), r'env\.ATEN_CPU_CAPABILITY', also=r'cpu\.', model='nn.Sequential(nn.Linear(4,64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64,2))', kind='command')
+case('MKL_CBWR', 'environment', env(MKL_CBWR='COMPATIBLE'), r'env\.MKL_CBWR', model=BIG, kind='script')
+
+# --- what must not matter
+
+def nothing(run): pass
+case('nothing', 'equal', nothing, of=vision, files=pictures, batch='*aug_transforms()')
