@@ -20,14 +20,13 @@ Kinds: `callback` is a program with `ReproCallback(manifest='runs')`; it runs in
 seconds a run, as a fresh `__main__` with no module of another case. `script` is the same in a new interpreter, `command` a program that knows
 nothing of this package under `fastai-repro-run --fix --manifest`, also in a new interpreter, `capture` one that calls `RunManifest.capture` itself.
 """
-import atexit,fnmatch,importlib.machinery,importlib.metadata as md,json,os,platform,re,runpy,shutil,signal,subprocess,sys,tempfile,time,traceback,types,warnings
+import argparse,atexit,fnmatch,importlib.machinery,importlib.metadata as md,json,os,platform,re,runpy,shutil,signal,subprocess,sys,tempfile,time,traceback,types,warnings
 from pathlib import Path
 if 'PYTHONHASHSEED' not in os.environ: os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, 'PYTHONHASHSEED':'0'})
 warnings.filterwarnings('ignore')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 sys.dont_write_bytecode = True # an edited helper of the same second and size would be read from its old bytecode
 os.environ['PYTHONDONTWRITEBYTECODE'] = '1'
-from fastcore.script import call_parse
 here = Path(__file__).resolve().parent
 LIMIT = 90 # seconds for a run
 
@@ -77,17 +76,18 @@ class Failed(Exception): pass
 class Run:
     "A program in a folder and what it is started with; a change may set any of it"
     def __init__(self, case, folder):
-        self.folder,self.kind,self.script = folder,case.kind,case.script
+        self.home = self.folder = folder
+        self.kind,self.script = case.kind,case.script
         self.args,self.env,self.patch = list(case.args),{},lambda: None
 
     def __call__(self, name):
         "Run the program; gives its weights and the path of its manifest"
-        log,out = f'{self.folder}.{name}.log',Path(f'{self.folder}.{name}.json')
+        log,out = f'{self.home}.{name}.log',Path(f'{self.home}.{name}.json')
         shutil.rmtree(Path(self.folder)/'runs', ignore_errors=True)
         (Path(self.folder)/'runs').mkdir()
         status = self.in_fork(log) if self.kind in ('callback','capture') else self.in_process(log)
         text = Path(log).read_text(errors='replace')
-        weights = re.findall(r'^weights (\w+)$', text, re.M)
+        weights = re.findall(r'weights (\w+)$', text, re.M)
         files = [o for o in (Path(self.folder)/'runs').glob('*.json')]
         if status or not weights: raise Failed(f"run {name} ended with status {status}: {text.strip().splitlines()[-1:]}")
         if len(files)!=1: raise Failed(f"run {name} wrote {len(files)} manifests: {text.strip().splitlines()[-3:]}")
@@ -189,11 +189,21 @@ class Verdict:
     def passed(self): return self.word=='pass'
 
     def judge(self, o):
-        if not o['differ']: return 'harmless'
+        if not o['differ'] and not self.case.maybe: return 'harmless'
         if not weighty(o): return 'EMPTY'
-        if not self.named: return 'misnamed' if self.extra else 'vague' if any(not is_result(c) for c in weighty(o)) else 'unexplained'
+        if not self.named: return self.unnamed(o)
         if self.extra: return 'extra'
         return 'pass' if o['status']==1 else 'status'
+
+    def unnamed(self, o):
+        rest = [c for c in weighty(o) if not is_result(c)]
+        if not rest: return 'unexplained'
+        return 'vague' if any(c not in self.extra or self.in_part(c) for c in rest) else 'misnamed'
+
+    def in_part(self, c):
+        "Is the field in the part where the change should be?"
+        part = re.match(r'(\w|\\\.)*', self.case.names)[0]
+        return bool(part) and bool(re.match(part, c['field']))
 
     def judge_equal(self, o):
         if o['differ']: return 'weights'
@@ -209,10 +219,19 @@ def cut(text, n=100):
     text = re.sub(r'\s+', ' ', str(text)).replace('|', '/')
     return text if len(text)<=n else text[:n-3]+'...'
 
+def differing(line):
+    "A line of a diff whose two values are long, from where they differ"
+    name,_,values = line.partition(': ')
+    a,arrow,b = values.partition(' -> ')
+    if max(len(a), len(b))<45 or not arrow: return line
+    start = max(0, len(os.path.commonprefix([a,b]))-20)
+    return f"{name}: " + ' -> '.join('...'*(start>0) + cut(o[start:], 40) for o in (a,b))
+
 def said(case, o, v):
     "The named field, else what the diff says instead"
     if v.failed: return cut(v.failed, 200)
-    parts = [f"`{cut(c['line'])}`" for c in v.named[:2]]
+    parts = [f"`{cut(differing(c['line']))}`" for c in v.named[:2]]
+    if case.maybe and not o['differ']: parts.append('the weights are equal on this machine')
     if v.extra: parts.append('extra: ' + ', '.join(f"`{cut(c['line'])}`" for c in v.extra[:3]) + (f" and {len(v.extra)-3} more" if len(v.extra)>3 else ''))
     if v.word in ('pass','extra','misnamed'): return '; '.join(parts) or 'nothing that matters'
     return '; '.join([words[v.word], *parts]) + (f" {o['status']}" if v.word=='status' else '')
@@ -257,13 +276,16 @@ def details(rows):
         print(f'\n--- {c.name}: {v.word}', file=sys.stderr)
         print(o.get('trace') or v.failed or '\n'.join(f"{x['group']:8}{cut(x['line'], 240)}" for x in o['changes']), file=sys.stderr)
 
-@call_parse
-def main(
-    only:str='', # Cases to run: names, patterns or parts, with commas; default: all
-    jobs:int=2, # How many cases to run at a time
-    keep:str='', # Folder to keep programs, logs and manifests in
-    out:str='', # Write the tables to this file; default for all cases: benchmarks/results/changes.md
-):
+def parsed():
+    "The arguments; not with `call_parse`, which knows only the first command of a process, and the forks run `fastai-repro-diff`"
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--only', default='', help="cases to run: names, patterns or parts, with commas; default: all")
+    p.add_argument('--jobs', type=int, default=2, help="how many cases to run at a time")
+    p.add_argument('--keep', default='', help="a new folder to keep programs, logs and manifests in")
+    p.add_argument('--out', default='', help="write the tables to this file; default for all cases: benchmarks/results/changes.md")
+    return p.parse_args()
+
+def main(only, jobs, keep, out):
     "Print the tables, and exit with status 1 if a case fails"
     start = time.time()
     sys.path.insert(0, str(here))
@@ -285,3 +307,5 @@ def main(
     if not out and not only: out = str(here/'results'/'changes.md')
     if out: Path(out).write_text(text + '\n')
     if not all(v.passed for *_,v in rows): sys.exit(1)
+
+if __name__=='__main__': main(**vars(parsed()))

@@ -22,6 +22,7 @@ class Case:
     files:dict = field(default_factory=dict) # Other files: text, bytes, or a function that makes the file or folder at a path
     kind:str = 'callback' # 'callback', 'script', 'command' or 'capture'; see changes.py
     script:str = 'train.py'
+    maybe:bool = False # Weights differ on some machines only; the diff names it on all
 
 # --- changes
 
@@ -78,10 +79,10 @@ def program(dls, model='None', loss='None', head='', cbs='', more='', fit='learn
     learner = learner.replace('LOSS', loss).replace('CBS', '[' + ', '.join([*repro, *([cbs] if cbs else [])]) + ']').replace('MORE', more)
     return LEARN.format(**{k:v for k,v in locals().items() if k not in ('loss','cbs','more','kind','repro')})
 
-def case(name, group, change, names='', also='', args=(), files=None, kind='callback', of=None, text=None, script='train.py', **kw):
+def case(name, group, change, names='', also='', args=(), files=None, kind='callback', of=None, text=None, script='train.py', maybe=False, **kw):
     "Add a case whose program `of` makes from the keyword arguments"
     text = text or (of or rows)(kind=kind, **kw)
-    cases.append(Case(name, group, text, change, names, also, list(args), files or {}, kind, script))
+    cases.append(Case(name, group, text, change, names, also, list(args), files or {}, kind, script, maybe))
 
 ROWS = '''x = torch.sin(torch.arange(160.)).view(40,4)
 y = (x.sum(1)>0).long()
@@ -114,8 +115,8 @@ CNN = 'nn.Sequential(nn.Conv2d(1,8,3,2,1), nn.BatchNorm2d(8), nn.ReLU(), nn.Adap
 def vision(item='', batch='', split='RandomSplitter(.25, seed=1)', vocab='', block='DataBlock', items='sorted(get_image_files(p))', bs=12, dl='', model=CNN, **kw):
     return program(VISION.format(item=item, batch=batch, split=split, vocab=vocab, block=block, items=items, bs=bs, dl=dl), model, **kw)
 
-def csv_rows(n=40): return [f"{'abc'[i%3]},{'uvwxyz'[i*i%6]},{'' if i%9==4 else i%7},{i*i%11/2},{'yes' if i%5<2 else 'no'}" for i in range(n)]
-def csv_text(rows): return 'c1,c2,n1,n2,y\n' + '\n'.join(rows) + '\n'
+def csv_rows(n=40): return [f"{'abc'[i%3]},{'uvwxyz'[i*i%6]},{'' if i%9==4 else i%7},{i*i%11/2},{i%4},{'yes' if i%5<2 else 'no'}" for i in range(n)]
+def csv_text(rows): return 'c1,c2,n1,n2,n3,y\n' + '\n'.join(rows) + '\n'
 table = {'t.csv':csv_text(csv_rows())}
 TABLE = '''df = pd.read_csv('t.csv')
 to = TabularPandas(df, procs={procs}, cat_names=['c1','c2'], cont_names={cont}, y_names='y', y_block=CategoryBlock(), splits={splits})
@@ -237,9 +238,8 @@ case('weights of a WeightedRandomSampler', 'loaders', arg('4'), val(r'loaders\..
 case('drop_last', 'loaders', arg(''), val(r'loaders\.(drop_last|.*drop_last)?', '[Tt]rue', '[Ff]alse'), args=['1'], of=tfms, bs=10, dl=', drop_last=bool(arg)')
 case('batch size', 'loaders', arg('4'), val(r'loaders\..*bs', '8', '4'), also=r'learner\.(schedule|steps)', args=['8'], of=tfms, bs='int(arg)')
 case('shuffle', 'loaders', arg(''), val(r'loaders\..*shuffle', '[Tt]rue', '[Ff]alse'), also=r'loaders\.drop_last', args=['1'], of=tfms, dl=', shuffle=bool(arg), drop_last=True')
-case('n_inp of the loaders', 'loaders', arg('1'), val(r'(loaders|data)\..*n_inp', '2', '1'), also=r'data\.', args=['2'],
-     dls=ROWS.replace('zip(x[:32],y', 'zip(x[:32],x[:32].cos(),y').replace('zip(x[32:],y', 'zip(x[32:],x[32:].cos(),y') + '\nfor o in dls.loaders: o.n_inp = int(arg)',
-     head='class Net(Module):\n    def __init__(self): self.a = nn.Linear(4,2)\n    def forward(self, x, z=0): return self.a(x+z)\ndef loss(pred, *targs): return F.cross_entropy(pred, targs[-1])', model='Net()', loss='loss')
+case('n_inp of the loaders', 'loaders', arg('1'), val(r'(loaders|data)\..*n_inp', '2', '1'), also=r'data\.|loaders\.tfms', args=['2'], of=tfms, items='], [lambda i: x[i].cos()',
+     head='class Net(Module):\n    def __init__(self): self.a = nn.Linear(4,2)\n    def forward(self, x, z=0): return self.a(x+z)\ndef loss(pred, *targs): return F.cross_entropy(pred, targs[-1])', model='Net()', loss='loss', splits=SPLITS + ', n_inp=int(arg)')
 case('closure of a collate_fn', 'loaders', arg('3.0'), val(r'loaders\..*scale', r'2\.0', r'3\.0'), args=['2.0'], of=plain, options='collate_fn=together(float(arg)), shuffle=True',
      head='def together(scale):\n    def f(items):\n        x,y = zip(*items)\n        return torch.stack(x)*scale,torch.stack(y)\n    return f')
 case('another collate_fn', 'loaders', arg('reverse'), val(r'loaders\..*collate', 'forward', 'reverse'), args=['forward'], of=plain, options='collate_fn=globals()[arg], shuffle=True',
@@ -255,25 +255,25 @@ case('numbers of a TensorDataset', 'data', arg('3.0'), r'data\.content', args=['
 
 # --- more of the data
 
-case('indices of the split', 'data', arg('30'), r'data\.split', also=r'data\.', args=['32'], of=tfms, splits='(list(range(2,34)),list(range(int(arg),40)))'.replace('range(2,34)', 'range(int(arg)-24,int(arg))'))
+case('indices of the split', 'data', arg('30'), r'data\.split', also=r'data\.', args=['32'], of=tfms, splits='(list(range(int(arg))),list(range(int(arg),40)))')
 case('share of the validation set', 'data', arg('0.4'), r'data\.split', also=r'data\.|loaders\.', args=['0.25'], of=vision, files=pictures, split='RandomSplitter(float(arg), seed=1)')
-case('order of the classes', 'data', arg('3201'), r'data\.vocab|loaders\..*vocab', also=r'data\.', args=['0123'], of=vision, files=pictures, vocab='(vocab=list(arg))')
-case('an image removed', 'data', on_files(lambda p: sorted(p.glob('data/1/*.png'))[3].unlink()), r'data\.items', also=r'data\.|loaders\.', of=vision, files=pictures, split="FuncSplitter(lambda o: parent_label(o)=='3')", model=CNN)
+case('order of the classes', 'data', arg('3201'), r'data\.vocab|loaders\..*vocab', also=r'data\.', args=['0123'], of=vision, files=pictures, vocab='(vocab=list(arg), sort=False)')
+case('an image removed', 'data', on_files(lambda p: sorted(p.glob('data/1/*.png'))[3].unlink()), r'data\.items', also=r'data\.|loaders\.', of=vision, files=pictures, split="FuncSplitter(lambda o: int(o.stem)%5==0)")
 def other_image(p):
     a,b = sorted(p.glob('data/1/*.png'))[0],sorted(p.glob('data/2/*.png'))[-1]
     a.write_bytes(b.read_bytes())
 case('bytes of an image', 'data', on_files(other_image), r'end\.weights|data\.content', of=vision, files=pictures, split='RandomSplitter(.1, seed=3)')
 case('bytes of an image, with content=True', 'data', on_files(other_image), r'data\.content', of=vision, files=pictures, split='RandomSplitter(.1, seed=3)', kind='capture')
 case('label of a row', 'data', edit('t.csv', csv_rows()[3], csv_rows()[3].replace(',no', ',yes')), r'data\.labels', also=r'data\.content', of=tabular, files=table)
-case('number in a csv file', 'data', edit('t.csv', csv_rows()[7], csv_rows()[7].replace('a', 'b').replace('b,', 'b,', 1)) if 0 else edit('t.csv', csv_rows()[7], csv_rows()[7].replace(',no', '1,no')), r'data\.content', also=r'loaders\.(stats|tfms)', of=tabular, files=table)
+case('number in a csv file', 'data', edit('t.csv', csv_rows()[7], csv_rows()[7].replace('2.5', '4.5')), r'data\.content', also=r'loaders\.(stats|tfms)', of=tabular, files=table)
 swapped = csv_rows(); swapped[3],swapped[10] = swapped[10],swapped[3]
 case('order of rows in a csv file', 'data', on_files(lambda p: (p/'t.csv').write_text(csv_text(swapped))), r'data\.order', of=tabular, files=table)
-case('a line of a text', 'data', edit('texts.csv', 'text\nthe', 'text\ncat'), r'data\.(content|items)', also=r'data\.', of=text, files=texts)
-case('a file of numbers', 'data', on_files(lambda p: (p/'x.txt').write_text(' '.join(str(i*i%13) for i in range(160)))), r'data\.content', also=r'data\.(items|labels)', files={'x.txt':' '.join(str(i*i%11) for i in range(160))},
+case('a line of a text', 'data', edit('texts.csv', 'text\ncat', 'text\nthe'), r'data\.(content|items)', also=r'data\.', of=text, files=texts)
+case('a file of numbers', 'data', on_files(lambda p: (p/'x.txt').write_text(' '.join(str(i*i%13) for i in range(160)))), r'data\.(content|items)', also=r'data\.', files={'x.txt':' '.join(str(i*i%11) for i in range(160))},
      dls=ROWS.replace('torch.sin(torch.arange(160.))', "tensor(np.loadtxt('x.txt')).float()"))
 case('closure of get_y', 'data', arg('3'), r'data\.labels', also=r'data\.(vocab|labels_from)', args=['2'], text=vision(split='RandomSplitter(.25, seed=1)').replace('get_y=parent_label', 'get_y=modulo(int(arg))').replace('set_seed(1)\n', 'set_seed(1)\ndef modulo(k): return lambda o: int(parent_label(o))%k\n', 1), files=pictures)
-STEPS = 'class Add(Transform):\n    def encodes(self, o:Tensor): return o+1\nclass Double(Transform):\n    def encodes(self, o:Tensor): return o*2'
-case('order of two transforms', 'data', arg('9'), r'loaders\..*', args=['1'], of=tfms, items=', Add(order=int(arg)), Double(order=5)', head=STEPS)
+STEPS = 'class Plus(Transform):\n    order = int(arg)\n    def encodes(self, o:Tensor): return o+1\nclass Double(Transform):\n    order = 5\n    def encodes(self, o:Tensor): return o*2'
+case('order of two transforms', 'data', arg('9'), r'loaders\..*', args=['1'], of=tfms, items=', Plus(), Double()', head=STEPS)
 case('order of a dict', 'data', arg('times,plus'), val(r'loaders\..*(OPS|ops)', '', ''), args=['plus,times'], of=tfms, items=', f',
      head="ALL = dict(plus=lambda o: o+1, times=lambda o: o*2)\nOPS = {k:ALL[k] for k in arg.split(',')}\ndef f(o):\n    for op in OPS.values(): o = op(o)\n    return o")
 case('member of an enum', 'data', arg('DOUBLE'), val(r'loaders\..*mode', 'SINGLE', 'DOUBLE'), args=['SINGLE'], of=tfms, items=', Mine(Mode[arg])',
@@ -281,8 +281,8 @@ case('member of an enum', 'data', arg('DOUBLE'), val(r'loaders\..*mode', 'SINGLE
 case('numbers that a transform drew when it was made', 'data', arg('2'), val(r'loaders\..*noise', '', ''), args=['1'], of=tfms, items=', Mine(int(arg))',
      head=transform('def __init__(self, seed): self.noise = tensor(np.random.default_rng(seed).normal(size=4)).float()', 'def encodes(self, o:Tensor): return o+self.noise'))
 case('strategy of FillMissing', 'data', arg('constant'), val(r'loaders\..*(strategy|fill)', 'median', 'constant'), also=r'loaders\.|data\.', args=['median'], of=tabular, files=table, procs='[Categorify,FillMissing(fill_strategy=getattr(FillStrategy, arg)),Normalize]')
-case('without Normalize', 'data', arg(''), val(r'loaders\..*Normalize', '', ''), also=r'loaders\.', args=['1'], of=tabular, files=table, procs='[Categorify,FillMissing,*([Normalize] if arg else [])]')
-case('order of the columns', 'data', arg('n2,n1'), r'(data|loaders)\..*cont_names|(data|loaders)\..*n1.*n2', also=r'(data|loaders)\.', args=['n1,n2'], of=tabular, files=table, cont="arg.split(',')")
+case('without Normalize', 'data', arg(''), val(r'loaders\..*Normalize', '', ''), also=r'loaders\.|data\.content', args=['1'], of=tabular, files=table, procs='[Categorify,FillMissing,*([Normalize] if arg else [])]')
+case('order of the columns', 'data', arg('n1,n3,n2'), r'(data|loaders)\..*n1.*n2.*n3.*->.*n1.*n3.*n2', also=r'(data|loaders)\.', args=['n1,n2,n3'], of=tabular, files=table, cont="arg.split(',')")
 case('min_freq of the vocabulary', 'data', arg('28'), r'data\.vocab|loaders\..*min_freq', also=r'data\.|loaders\.|learner\.', args=['1'], of=text, files=texts, freq='int(arg)')
 case('rules of the tokenizer', 'data', arg('1'), r'(data|loaders)\..*(rules|short)', also=r'data\.|loaders\.|learner\.', args=[''], of=text, files=texts, head='def short(t): return t[:-5]', rules='[lowercase,*([short] if arg else [])]')
 
@@ -396,11 +396,78 @@ case('oneDNN switched off', 'torch', arg('1'), val(r'torch\.mkldnn', '', ''), al
 WIDE = 'nn.Sequential(nn.Linear(4,65536), nn.ReLU(), nn.Linear(65536,2))'
 case('number of threads', 'torch', arg('2'), val(r'cpu\.threads', '1', '2'), args=['1'], head='torch.set_num_threads(int(arg))\ndef loss(pred, targ): return pred.pow(2).mean()', model='nn.Sequential(nn.Linear(4,40000), nn.BatchNorm1d(40000))', loss='loss')
 case('number of threads, from the environment', 'environment', env(OMP_NUM_THREADS='2'), val(r'cpu\.threads', '1', '2'), also=r'env\.OMP_NUM_THREADS', head='def loss(pred, targ): return pred.pow(2).mean()', model='nn.Sequential(nn.Linear(4,40000), nn.BatchNorm1d(40000))', loss='loss', kind='script')
-case('ONEDNN_DEFAULT_FPMATH_MODE', 'environment', env(ONEDNN_DEFAULT_FPMATH_MODE='BF16'), r'env\.ONEDNN_DEFAULT_FPMATH_MODE', of=vision, files=pictures, item='Resize(28)', model=CNN.replace('(1,8,3,2,1), nn.BatchNorm2d(8)', '(1,32,3,2,1), nn.ReLU(), nn.Conv2d(32,8,3), nn.BatchNorm2d(8)'), kind='command')
-case('ATEN_CPU_CAPABILITY', 'environment', env(ATEN_CPU_CAPABILITY='default'), r'env\.ATEN_CPU_CAPABILITY', also=r'cpu\.', model='nn.Sequential(nn.Linear(4,64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64,2))', kind='command')
+case('ONEDNN_DEFAULT_FPMATH_MODE', 'environment', env(ONEDNN_DEFAULT_FPMATH_MODE='BF16'), r'env\.ONEDNN_DEFAULT_FPMATH_MODE', of=vision, files=pictures, item='Resize(28)', model=CNN.replace('(1,8,3,2,1), nn.BatchNorm2d(8)', '(1,32,3,2,1), nn.ReLU(), nn.Conv2d(32,8,3), nn.BatchNorm2d(8)'), kind='command', maybe=True)
+case('ONEDNN_MAX_CPU_ISA', 'environment', env(ONEDNN_MAX_CPU_ISA='AVX2'), r'env\.ONEDNN_MAX_CPU_ISA', also=r'cpu\.|torch\.build', of=vision, files=pictures, kind='script')
+case('ATEN_CPU_CAPABILITY', 'environment', env(ATEN_CPU_CAPABILITY='default'), r'env\.ATEN_CPU_CAPABILITY', also=r'cpu\.|torch\.build', model='nn.Sequential(nn.Linear(4,64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64,2))', kind='command')
 case('MKL_CBWR', 'environment', env(MKL_CBWR='COMPATIBLE'), r'env\.MKL_CBWR', model=BIG, kind='script')
 
 # --- what must not matter
 
 def nothing(run): pass
-case('nothing', 'equal', nothing, of=vision, files=pictures, batch='*aug_transforms()')
+
+def moved(run):
+    "The whole program in another folder"
+    to = Path(run.home).parent/'elsewhere'/'deep'
+    to.parent.mkdir()
+    Path(run.folder).rename(to)
+    run.folder = str(to)
+
+def other_host():
+    import platform
+    socket.gethostname = lambda: 'another-host'
+    platform.node = lambda: 'another-host'
+
+def backwards():
+    "The file system lists the files in another order"
+    walk,scandir,listdir = os.walk,os.scandir,os.listdir
+    def _walk(*args, **kwargs):
+        for top,folders,files in walk(*args, **kwargs):
+            folders.reverse()
+            yield top,folders,files[::-1]
+    os.walk,os.listdir = _walk,lambda *args: listdir(*args)[::-1]
+
+def touched(folder):
+    for o in folder.rglob('*.p*'): os.utime(o, (1e9,1e9))
+
+same = dict(of=vision, files=pictures, batch='*aug_transforms()', block='ReproDataBlock')
+case('nothing', 'equal', nothing, **same)
+case('nothing, in new processes', 'equal', nothing, **{**same, 'kind':'script'})
+case('nothing, under fastai-repro-run', 'equal', nothing, kind='command', **same)
+case('nothing, with tables', 'equal', nothing, of=tabular, files=table)
+case('nothing, with texts', 'equal', nothing, of=text, files=texts)
+case('nothing, with ratings', 'equal', nothing, of=collab, files=ratings)
+case("nothing, with torch's loaders", 'equal', nothing, of=plain)
+SETS = """NAMES,FROZEN = {'conv','pool','relu','flat'},frozenset('abcdef')
+class Net(Module):
+    kinds = {'x','y','z'}
+    def __init__(self): self.a,self.known = nn.Linear(4,2),{'one':{'p','q'}, 'two':{'r','s','t'}}
+    def forward(self, x): return self.a(x) if {'a','b'} & FROZEN and NAMES and self.kinds else x
+def loss(pred, targ): return F.cross_entropy(pred, targ)*(len(NAMES)+('u' in {'u','v','w'}))"""
+case('PYTHONHASHSEED', 'equal', env(PYTHONHASHSEED='7'), head=SETS, model='Net()', loss='loss', kind='script')
+case('another folder', 'equal', moved, of=vision, files=pictures, items='sorted(get_image_files(Path(p).resolve()))', batch='*aug_transforms()')
+case('another folder, with a helper', 'equal', moved, files={'helper.py':HELPER}, head='from helper import loss', loss='loss')
+case('number of workers', 'equal', arg('2'), args=['0'], text=vision(batch='*aug_transforms()').replace('num_workers=0', 'num_workers=int(arg)'), files=pictures)
+case("number of workers of torch's loaders", 'equal', arg('2'), args=['0'], of=plain, options='shuffle=True, num_workers=int(arg)')
+case('pin_memory', 'equal', arg('1'), args=[''], text=rows().replace('num_workers=0', 'num_workers=0, pin_memory=bool(arg)'))
+case('host name', 'equal', started_with(other_host), **same)
+case('order in which files are listed', 'equal', started_with(backwards), **{**same, 'items':'get_image_files(p)'})
+case('time of change of the files', 'equal', on_files(touched), **same)
+case('an argument that only prints', 'equal', arg('--verbose'), before="if arg: print('training', len(dls.train))")
+case('an argument that only prints, under fastai-repro-run', 'equal', arg('-v'), before="if arg: print('training', len(dls.train))", kind='command')
+COMMENTED = '"A helper"\nimport torch.nn.functional as F\n\ndef loss(pred, targ):\n    "Scaled"\n    # twice\n    return F.cross_entropy(pred*2., targ)\n'
+case('a comment in a helper', 'equal', edit('helper.py', '# twice', '# two times, as in the paper'), files={'helper.py':COMMENTED}, head='from helper import loss', loss='loss')
+case('docstrings in a helper', 'equal', on_files(lambda p: (p/'helper.py').write_text(COMMENTED.replace('"A helper"', '"Losses"').replace('"Scaled"', '"""Scaled, for sharper\n    gradients"""'))), files={'helper.py':COMMENTED}, head='from helper import loss', loss='loss')
+case('layout of a helper', 'equal', edit('helper.py', 'F.cross_entropy(pred*2., targ)', 'F.cross_entropy(\n        pred * 2.,\n        targ)'), files={'helper.py':COMMENTED}, head='from helper import loss', loss='loss')
+case('a comment in the script', 'equal', edit('train.py', '# twice', '# two times\n    # as in the paper'), head='def loss(pred, targ):\n    # twice\n    return F.cross_entropy(pred*2., targ)', loss='loss')
+case('a file that nobody imports', 'equal', on_files(lambda p: (p/'other.py').write_text('x = 1\n')))
+case('watchers', 'equal', arg('1'), args=[''], cbs="*([TraceCallback('t.jsonl'),CSVLogger()] if arg else [])")
+case('another metric', 'equal', arg('1'), args=[''], more='metrics=[accuracy, *([error_rate] if arg else [])]')
+case('looked first', 'equal', arg('1'), args=[''], before='if arg: dls.one_batch(); learn.validate(); learn.get_preds()', **same)
+case('lr_find first', 'equal', arg('1'), args=[''], before='if arg: learn.lr_find(num_it=4, show_plot=False)', **same)
+case('drew numbers first', 'equal', arg('1'), args=[''], before='if arg: import random; random.random(); np.random.rand(3); torch.rand(3)', **same)
+case('another training first', 'equal', arg('1'), args=[''], before="if arg:\n    first = Learner(dls, nn.Sequential(nn.Linear(4,2)), loss_func=CrossEntropyLossFlat(), cbs=ReproCallback(1))\n    with first.no_bar(), first.no_logging(): first.fit(1)")
+case('progress bar', 'equal', arg('1'), args=[''], text=rows().replace('with learn.no_bar(), learn.no_logging(): ', 'if not arg: learn.remove_cb(ProgressCallback)\n'))
+case('environment variables that mean nothing here', 'equal', env(USER='someone', COLUMNS='60', LANG='C', TZ='Asia/Tokyo', LOGLEVEL='debug'), kind='script')
+case('order of the keys in a configuration', 'equal', on_files(lambda p: (p/'c.json').write_text('{"wd": 0.1, "lr": 0.01}')), files={'c.json':'{"lr": 0.01,\n "wd": 0.1}'}, head="import json\ncfg = json.load(open('c.json'))", more="wd=cfg['wd']", fit="learn.fit(1, cfg['lr'])")
+case('a cache that functools fills', 'equal', arg('1'), args=[''], of=tfms, items=', f', head='from functools import lru_cache\n@lru_cache\ndef scale(k): return k/10\ndef f(o): return o*scale(len(o))', before='if arg: dls.one_batch(); scale(7)')
+case('a cache that a module fills', 'equal', arg('1'), args=[''], head='class Net(Module):\n    def __init__(self): self.a,self.cache = nn.Linear(4,2),{}\n    def forward(self, x):\n        if len(x) not in self.cache: self.cache[len(x)] = torch.full((len(x),1), 2.)\n        return self.a(x)*self.cache[len(x)]', model='Net()', before='if arg: model(x[:8])')
