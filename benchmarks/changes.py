@@ -22,13 +22,12 @@ nothing of this package under `fastai-repro-run --fix --manifest`, also in a new
 """
 import argparse,atexit,fnmatch,importlib.machinery,importlib.metadata as md,json,os,platform,re,runpy,shutil,signal,subprocess,sys,tempfile,time,traceback,types,warnings
 from pathlib import Path
-if 'PYTHONHASHSEED' not in os.environ: os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, 'PYTHONHASHSEED':'0'})
 warnings.filterwarnings('ignore')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 sys.dont_write_bytecode = True # an edited helper of the same second and size would be read from its old bytecode
 os.environ['PYTHONDONTWRITEBYTECODE'] = '1'
 here = Path(__file__).resolve().parent
-LIMIT = 90 # seconds for a run
+LIMIT = 240 # seconds for a run
 
 # --- one run
 
@@ -38,7 +37,7 @@ def become(script, args, folder):
     sys.path[:] = [str(folder), *(o for o in sys.path if o not in ('', str(here)))]
     sys.argv[:] = [str(script), *args]
     main = types.ModuleType('__main__')
-    main.__file__,main.__loader__ = str(script),importlib.machinery.SourceFileLoader('__main__', str(script))
+    main.__file__,main.__loader__ = os.path.abspath(script),importlib.machinery.SourceFileLoader('__main__', os.path.abspath(script))
     sys.modules['__main__'] = main
     return main
 
@@ -88,7 +87,7 @@ class Run:
         status = self.in_fork(log) if self.kind in ('callback','capture') else self.in_process(log)
         text = Path(log).read_text(errors='replace')
         weights = re.findall(r'weights (\w+)$', text, re.M)
-        files = [o for o in (Path(self.folder)/'runs').glob('*.json')]
+        files = [o for o in (Path(self.folder)/'runs').rglob('*.json') if is_manifest(o)]
         if status or not weights: raise Failed(f"run {name} ended with status {status}: {text.strip().splitlines()[-1:]}")
         if len(files)!=1: raise Failed(f"run {name} wrote {len(files)} manifests: {text.strip().splitlines()[-3:]}")
         shutil.copy(files[0], out)
@@ -105,6 +104,11 @@ class Run:
         env = {**os.environ, **self.env}
         with open(log, 'wb') as o:
             return subprocess.run(command_line(self), cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=o, stderr=subprocess.STDOUT, timeout=LIMIT).returncode
+
+def is_manifest(path):
+    from fastai_repro import RunManifest
+    try: return path.is_file() and bool(RunManifest.load(path))
+    except ValueError: return False
 
 def diff_status(a, b, log):
     "Exit status of `fastai-repro-diff A B`: the installed command, in a fork"
@@ -190,7 +194,7 @@ class Verdict:
 
     def judge(self, o):
         if not o['differ'] and not self.case.maybe: return 'harmless'
-        if not weighty(o): return 'EMPTY'
+        if not weighty(o): return 'EMPTY' if o['differ'] else 'unnamed'
         if not self.named: return self.unnamed(o)
         if self.extra: return 'extra'
         return 'pass' if o['status']==1 else 'status'
@@ -202,15 +206,15 @@ class Verdict:
 
     def in_part(self, c):
         "Is the field in the part where the change should be?"
-        part = re.match(r'(\w|\\\.)*', self.case.names)[0]
-        return bool(part) and bool(re.match(part, c['field']))
+        part = self.case.names.partition('.*')[0]
+        return part.count('(')==part.count(')') and bool(re.match(part.removesuffix(r'\.'), c['field']))
 
     def judge_equal(self, o):
         if o['differ']: return 'weights'
         if weighty(o): return 'extra'
         return 'pass' if o['status']==0 else 'status'
 
-words = {'harmless':"weights are equal: the case shows nothing", 'EMPTY':"an empty diff, though the weights differ", 'unexplained':"only the weights at the end differ",
+words = {'harmless':"weights are equal: the case shows nothing", 'EMPTY':"an empty diff, though the weights differ", 'unnamed':"an empty diff", 'unexplained':"only the weights at the end differ",
          'vague':"a field of the right part differs, but does not name it",
          'misnamed':"not named, but something else is", 'extra':"fields that are no consequence", 'status':"wrong exit status of `fastai-repro-diff`", 'FAIL':"a run failed",
          'weights':"the weights differ", 'pass':''}
@@ -308,4 +312,6 @@ def main(only, jobs, keep, out):
     if out: Path(out).write_text(text + '\n')
     if not all(v.passed for *_,v in rows): sys.exit(1)
 
-if __name__=='__main__': main(**vars(parsed()))
+if __name__=='__main__':
+    if 'PYTHONHASHSEED' not in os.environ: os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, 'PYTHONHASHSEED':'0'})
+    main(**vars(parsed()))

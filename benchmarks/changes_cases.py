@@ -97,9 +97,9 @@ TFMS = '''x = torch.sin(torch.arange(160.)).view(40,4)
 dsets = Datasets(list(range(40)), [[lambda i: x[i].clone(){items}], [lambda i: int(x[i].sum()>0)]], splits={splits})
 dls = dsets.dataloaders(bs={bs}, num_workers=0{more})'''
 SPLITS = '(list(range(32)),list(range(32,40)))'
-def tfms(items='', splits=SPLITS, bs=8, dl='', model=MLP, loss='CrossEntropyLossFlat()', **kw):
+def tfms(items='', splits=SPLITS, bs=8, dl='', make='dataloaders', model=MLP, loss='CrossEntropyLossFlat()', **kw):
     "Numbers through fastai's transforms"
-    return program(TFMS.format(items=items, splits=splits, bs=bs, more=dl), model, loss, **kw)
+    return program(TFMS.format(items=items, splits=splits, bs=bs, more=dl).replace('dsets.dataloaders', f'dsets.{make}'), model, loss, **kw)
 
 def digits(path):
     "Twelve images each of four digits"
@@ -187,15 +187,15 @@ case('another loss', 'loss', arg('L1LossFlat'), val(r'learner\.loss', 'MSELoss',
 
 def transform(*body): return 'class Mine(Transform):\n    ' + '\n    '.join(body)
 for name in ('std','mean','c'):
-    case(f'argument named {name} of a Transform', 'data', arg('2.0'), val(rf'loaders\..*\b{name}', r'1\.0', r'2\.0'), args=['1.0'], of=tfms, items=f', Mine({name}=float(arg))',
+    case(f'argument named {name} of a Transform', 'data', arg('2.0'), val(rf'(loaders|data)\..*\b{name}', r'1\.0', r'2\.0'), args=['1.0'], of=tfms, items=f', Mine({name}=float(arg))',
          head=transform(f'def __init__(self, {name}): self.{name} = {name}', f"def encodes(self, o:Tensor): return o*self.{name}"))
-case('closure variable in a transform', 'data', arg('3.0'), val(r'loaders\..*scale', r'2\.0', r'3\.0'), args=['2.0'], of=tfms, items=', make(float(arg))',
+case('closure variable in a transform', 'data', arg('3.0'), val(r'(loaders|data)\..*scale', r'2\.0', r'3\.0'), args=['2.0'], of=tfms, items=', make(float(arg))',
      head='def make(scale):\n    def f(o): return o*scale\n    return f')
-case('module constant in a transform', 'data', arg('3.0'), val(r'loaders\..*SCALE', r'2\.0', r'3\.0'), args=['2.0'], of=tfms, items=', f', head='SCALE = float(arg)\ndef f(o): return o*SCALE')
-case('array in a transform', 'data', arg('3'), val(r'loaders\..*(kernel|KERNEL)', '', ''), args=['2'], of=tfms, items=', f', head='KERNEL = np.arange(4)/float(arg)\ndef f(o): return o*tensor(KERNEL).float()')
-case('method of Resize', 'data', arg('pad'), val(r'loaders\..*method', '[Cc]rop', '[Pp]ad'), args=['crop'], of=vision, files=pictures, item='Resize((12,8), method=arg)')
-case('probability of a flip', 'data', arg('0.9'), val(r'loaders\..*\bp', r'0\.5', r'0\.9'), args=['0.5'], of=vision, files=pictures, batch='Flip(p=float(arg))')
-case('max_lighting of aug_transforms', 'data', arg('0.6'), val(r'loaders\..*max_lighting', r'0\.2', r'0\.6'), args=['0.2'], of=vision, files=pictures, batch='*aug_transforms(max_lighting=float(arg))')
+case('module constant in a transform', 'data', arg('3.0'), val(r'(loaders|data)\..*SCALE', r'2\.0', r'3\.0'), args=['2.0'], of=tfms, items=', f', head='SCALE = float(arg)\ndef f(o): return o*SCALE')
+case('array in a transform', 'data', arg('3'), val(r'(loaders|data)\..*(kernel|KERNEL)', '', ''), args=['2'], of=tfms, items=', f', head='KERNEL = np.arange(4)/float(arg)\ndef f(o): return o*tensor(KERNEL).float()')
+case('method of Resize', 'data', arg('pad'), val(r'(loaders|data)\..*method', '[Cc]rop', '[Pp]ad'), args=['crop'], of=vision, files=pictures, item='Resize((12,8), method=arg)')
+case('probability of a flip', 'data', arg('0.9'), val(r'(loaders|data)\..*\bp', r'0\.5', r'0\.9'), args=['0.5'], of=vision, files=pictures, batch='Flip(p=float(arg))')
+case('max_lighting of aug_transforms', 'data', arg('0.6'), val(r'(loaders|data)\..*max_lighting', r'0\.2', r'0\.6'), args=['0.2'], of=vision, files=pictures, batch='*aug_transforms(max_lighting=float(arg))')
 case('numbers of Normalize', 'data', arg('0.4'), val(r'loaders\.(stats|.*mean)', r'0\.2', r'0\.4'), args=['0.2'], of=vision, files=pictures, batch='Normalize.from_stats([float(arg)],[0.3])')
 
 # --- model
@@ -226,29 +226,29 @@ CALLBACK = '''class Shrink(Callback):
     def __init__(self, factor): self.kept = factor
     def before_step(self):
         for p in self.model.parameters(): p.grad.mul_(self.kept)'''
-case("callback's setting under another name", 'callbacks', arg('0.5'), val(r'learner\.callbacks.*Shrink.*kept', r'0\.9', r'0\.5'), args=['0.9'], head=CALLBACK, cbs='Shrink(float(arg))', more='opt_func=SGD')
-case('alpha of MixUp', 'callbacks', arg('0.8'), val(r'learner\.callbacks.*MixUp.*(alpha|concentration).*', r'0\.4', r'0\.8'), args=['0.4'], cbs='MixUp(float(arg))')
-case('max_norm of GradientClip', 'callbacks', arg('0.01'), val(r'learner\.callbacks.*GradientClip.*max_norm', r'0\.1', r'0\.01'), args=['0.1'], cbs='GradientClip(float(arg))', more='opt_func=SGD')
-case('n_acc of GradientAccumulation', 'callbacks', arg('16'), val(r'learner\.callbacks.*GradientAccumulation.*n_acc', '8', '16'), args=['8'], cbs='GradientAccumulation(int(arg))')
+case("callback's setting under another name", 'callbacks', arg('0.5'), val(r'learner\.callbacks.*kept', r'0\.9', r'0\.5'), args=['0.9'], head=CALLBACK, cbs='Shrink(float(arg))', more='opt_func=SGD')
+case('alpha of MixUp', 'callbacks', arg('0.8'), val(r'learner\.callbacks.*(alpha|concentration).*', r'0\.4', r'0\.8'), args=['0.4'], cbs='MixUp(float(arg))')
+case('max_norm of GradientClip', 'callbacks', arg('0.01'), val(r'learner\.callbacks.*max_norm', r'0\.1', r'0\.01'), args=['0.1'], cbs='GradientClip(float(arg))', more='opt_func=SGD')
+case('n_acc of GradientAccumulation', 'callbacks', arg('16'), val(r'learner\.callbacks.*n_acc', '8', '16'), args=['8'], cbs='GradientAccumulation(int(arg))')
 
 # --- loaders
 
-case('seq_len of LMDataLoader', 'loaders', arg('6'), val(r'loaders\..*seq_len', '12', '6'), also=r'data\.|loaders\.', args=['12'], of=text, files=texts, seq='int(arg)')
-case('weights of a WeightedRandomSampler', 'loaders', arg('4'), val(r'loaders\..*weights', '', ''), args=['1'], of=plain, options='sampler=WeightedRandomSampler(1+y[:32]*(float(arg)-1), 32)')
+case('seq_len of LMDataLoader', 'loaders', arg('6'), val(r'(loaders|data)\..*seq_len', '12', '6'), also=r'data\.|loaders\.', args=['12'], of=text, files=texts, seq='int(arg)')
+case('weights of a WeightedRandomSampler', 'loaders', arg('4'), val(r'(loaders|data)\..*weights', '', ''), args=['1'], of=plain, options='sampler=WeightedRandomSampler(1+y[:32]*(float(arg)-1), 32)')
 case('drop_last', 'loaders', arg(''), val(r'loaders\.(drop_last|.*drop_last)?', '[Tt]rue', '[Ff]alse'), args=['1'], of=tfms, bs=10, dl=', drop_last=bool(arg)')
-case('batch size', 'loaders', arg('4'), val(r'loaders\..*bs', '8', '4'), also=r'learner\.(schedule|steps)', args=['8'], of=tfms, bs='int(arg)')
-case('shuffle', 'loaders', arg(''), val(r'loaders\..*shuffle', '[Tt]rue', '[Ff]alse'), also=r'loaders\.drop_last', args=['1'], of=tfms, dl=', shuffle=bool(arg), drop_last=True')
+case('batch size', 'loaders', arg('4'), val(r'(loaders|data)\..*bs', '8', '4'), also=r'learner\.(schedule|steps)', args=['8'], of=tfms, bs='int(arg)')
+case('shuffle', 'loaders', arg(''), val(r'(loaders|data)\..*shuffle', '[Tt]rue', '[Ff]alse'), also=r'loaders\.drop_last', args=['1'], of=tfms, dl=', shuffle=bool(arg), drop_last=True')
 case('n_inp of the loaders', 'loaders', arg('1'), val(r'(loaders|data)\..*n_inp', '2', '1'), also=r'data\.|loaders\.tfms', args=['2'], of=tfms, items='], [lambda i: x[i].cos()',
      head='class Net(Module):\n    def __init__(self): self.a = nn.Linear(4,2)\n    def forward(self, x, z=0): return self.a(x+z)\ndef loss(pred, *targs): return F.cross_entropy(pred, targs[-1])', model='Net()', loss='loss', splits=SPLITS + ', n_inp=int(arg)')
-case('closure of a collate_fn', 'loaders', arg('3.0'), val(r'loaders\..*scale', r'2\.0', r'3\.0'), args=['2.0'], of=plain, options='collate_fn=together(float(arg)), shuffle=True',
+case('closure of a collate_fn', 'loaders', arg('3.0'), val(r'(loaders|data)\..*scale', r'2\.0', r'3\.0'), args=['2.0'], of=plain, options='collate_fn=together(float(arg)), shuffle=True',
      head='def together(scale):\n    def f(items):\n        x,y = zip(*items)\n        return torch.stack(x)*scale,torch.stack(y)\n    return f')
-case('another collate_fn', 'loaders', arg('reverse'), val(r'loaders\..*collate', 'forward', 'reverse'), args=['forward'], of=plain, options='collate_fn=globals()[arg], shuffle=True',
+case('another collate_fn', 'loaders', arg('reverse'), val(r'(loaders|data)\..*collate', 'forward', 'reverse'), args=['forward'], of=plain, options='collate_fn=globals()[arg], shuffle=True',
      head='from torch.utils.data import default_collate\ndef forward(items): return default_collate(items)\ndef reverse(items):\n    x,y = default_collate(items)\n    return x.flip(1),y')
-case('attribute of a sampler', 'loaders', arg('3'), val(r'loaders\..*stride', '5', '3'), args=['5'], of=plain, options='sampler=Strided(int(arg))',
+case('attribute of a sampler', 'loaders', arg('3'), val(r'(loaders|data)\..*stride', '5', '3'), args=['5'], of=plain, options='sampler=Strided(int(arg))',
      head='class Strided(torch.utils.data.Sampler):\n    def __init__(self, stride): self.stride = stride\n    def __iter__(self): return iter([i*self.stride%32 for i in range(32)])\n    def __len__(self): return 32')
-case("batch size of torch's loader", 'loaders', arg('4'), val(r'loaders\..*(bs|batch_size)', '8', '4'), also=r'learner\.(schedule|steps)', args=['8'],
+case("batch size of torch's loader", 'loaders', arg('4'), val(r'(loaders|data)\..*(bs|batch_size)', '8', '4'), also=r'learner\.(schedule|steps)', args=['8'],
      text=program(TORCH.replace('train, batch_size=8', 'train, batch_size=int(arg)').format(options='shuffle=True'), MLP, 'CrossEntropyLossFlat()'))
-case('attribute of a dataset', 'data', arg('3.0'), val(r'(data|loaders)\..*scale', r'2\.0', r'3\.0'), also=r'data\.', args=['2.0'],
+case('attribute of a dataset', 'data', arg('3.0'), val(r'(loaders|data)\..*scale', r'2\.0', r'3\.0'), also=r'data\.', args=['2.0'],
      head='class Mine(torch.utils.data.Dataset):\n    def __init__(self, scale): self.scale = scale\n    def __len__(self): return 32\n    def __getitem__(self, i): return torch.sin(torch.arange(4.)+i)*self.scale,i%2',
      dls=TORCH.format(options='shuffle=True').replace('train,valid = TensorDataset(x[:32], y[:32])', 'train,valid = Mine(float(arg))'))
 case('numbers of a TensorDataset', 'data', arg('3.0'), r'data\.content', args=['2.0'], text=program(TORCH.format(options='shuffle=True').replace('.view(40,4)', '.view(40,4)*float(arg)').replace('x.sum(1)>0', 'x.sum(1)>0.'), MLP, 'CrossEntropyLossFlat()'))
@@ -273,15 +273,15 @@ case('a file of numbers', 'data', on_files(lambda p: (p/'x.txt').write_text(' '.
      dls=ROWS.replace('torch.sin(torch.arange(160.))', "tensor(np.loadtxt('x.txt')).float()"))
 case('closure of get_y', 'data', arg('3'), r'data\.labels', also=r'data\.(vocab|labels_from)', args=['2'], text=vision(split='RandomSplitter(.25, seed=1)').replace('get_y=parent_label', 'get_y=modulo(int(arg))').replace('set_seed(1)\n', 'set_seed(1)\ndef modulo(k): return lambda o: int(parent_label(o))%k\n', 1), files=pictures)
 STEPS = 'class Plus(Transform):\n    order = int(arg)\n    def encodes(self, o:Tensor): return o+1\nclass Double(Transform):\n    order = 5\n    def encodes(self, o:Tensor): return o*2'
-case('order of two transforms', 'data', arg('9'), r'loaders\..*', args=['1'], of=tfms, items=', Plus(), Double()', head=STEPS)
-case('order of a dict', 'data', arg('times,plus'), val(r'loaders\..*(OPS|ops)', '', ''), args=['plus,times'], of=tfms, items=', f',
+case('order of two transforms', 'data', arg('9'), r'(loaders|data)\..*', args=['1'], of=tfms, items=', Plus(), Double()', head=STEPS)
+case('order of a dict', 'data', arg('times,plus'), val(r'(loaders|data)\..*(OPS|ops)', '', ''), args=['plus,times'], of=tfms, items=', f',
      head="ALL = dict(plus=lambda o: o+1, times=lambda o: o*2)\nOPS = {k:ALL[k] for k in arg.split(',')}\ndef f(o):\n    for op in OPS.values(): o = op(o)\n    return o")
-case('member of an enum', 'data', arg('DOUBLE'), val(r'loaders\..*mode', 'SINGLE', 'DOUBLE'), args=['SINGLE'], of=tfms, items=', Mine(Mode[arg])',
+case('member of an enum', 'data', arg('DOUBLE'), val(r'(loaders|data)\..*mode', 'SINGLE', 'DOUBLE'), args=['SINGLE'], of=tfms, items=', Mine(Mode[arg])',
      head='from enum import Enum\nclass Mode(Enum): SINGLE,DOUBLE = 1,2\n' + transform('def __init__(self, mode): self.mode = mode', 'def encodes(self, o:Tensor): return o*self.mode.value'))
-case('numbers that a transform drew when it was made', 'data', arg('2'), val(r'loaders\..*noise', '', ''), args=['1'], of=tfms, items=', Mine(int(arg))',
+case('numbers that a transform drew when it was made', 'data', arg('2'), val(r'(loaders|data)\..*noise', '', ''), args=['1'], of=tfms, items=', Mine(int(arg))',
      head=transform('def __init__(self, seed): self.noise = tensor(np.random.default_rng(seed).normal(size=4)).float()', 'def encodes(self, o:Tensor): return o+self.noise'))
-case('strategy of FillMissing', 'data', arg('constant'), val(r'loaders\..*(strategy|fill)', 'median', 'constant'), also=r'loaders\.|data\.', args=['median'], of=tabular, files=table, procs='[Categorify,FillMissing(fill_strategy=getattr(FillStrategy, arg)),Normalize]')
-case('without Normalize', 'data', arg(''), val(r'loaders\..*Normalize', '', ''), also=r'loaders\.|data\.content', args=['1'], of=tabular, files=table, procs='[Categorify,FillMissing,*([Normalize] if arg else [])]')
+case('strategy of FillMissing', 'data', arg('constant'), val(r'(loaders|data)\..*(strategy|fill)', 'median', 'constant'), also=r'loaders\.|data\.', args=['median'], of=tabular, files=table, procs='[Categorify,FillMissing(fill_strategy=getattr(FillStrategy, arg)),Normalize]')
+case('without Normalize', 'data', arg(''), val(r'(loaders|data)\..*Normalize', '', ''), also=r'loaders\.|data\.content', args=['1'], of=tabular, files=table, procs='[Categorify,FillMissing,*([Normalize] if arg else [])]')
 case('order of the columns', 'data', arg('n1,n3,n2'), r'(data|loaders)\..*n1.*n2.*n3.*->.*n1.*n3.*n2', also=r'(data|loaders)\.', args=['n1,n2,n3'], of=tabular, files=table, cont="arg.split(',')")
 case('min_freq of the vocabulary', 'data', arg('28'), r'data\.vocab|loaders\..*min_freq', also=r'data\.|loaders\.|learner\.', args=['1'], of=text, files=texts, freq='int(arg)')
 case('rules of the tokenizer', 'data', arg('1'), r'(data|loaders)\..*(rules|short)', also=r'data\.|loaders\.|learner\.', args=[''], of=text, files=texts, head='def short(t): return t[:-5]', rules='[lowercase,*([short] if arg else [])]')
@@ -364,7 +364,7 @@ case('order of two callbacks', 'callbacks', arg('-1'), r'learner\.callbacks.*', 
 case('patience of ReduceLROnPlateau', 'callbacks', arg('3'), val(r'learner\.callbacks.*patience', '1', '3'), args=['1'], cbs="ReduceLROnPlateau(min_delta=5., patience=int(arg), factor=2)", fit='learn.fit(5, 1e-2)')
 case('patience of EarlyStoppingCallback', 'callbacks', arg('2'), val(r'learner\.callbacks.*patience', '1', '2'), args=['1'], cbs="EarlyStoppingCallback(min_delta=5., patience=int(arg))", fit='learn.fit(5, 1e-2)')
 case('comp of SaveModelCallback', 'callbacks', arg('greater'), val(r'learner\.callbacks.*comp', 'less', 'greater'), args=['less'], cbs='SaveModelCallback(comp=getattr(np, arg))', fit='learn.fit(3, 1e-2)')
-case('alpha of CutMix', 'callbacks', arg('0.2'), val(r'learner\.callbacks.*CutMix.*', r'1\.0', r'0\.2'), args=['1.0'], of=vision, files=pictures, cbs='CutMix(float(arg))')
+case('alpha of CutMix', 'callbacks', arg('0.2'), val(r'learner\.callbacks.*', r'1\.0', r'0\.2'), args=['1.0'], of=vision, files=pictures, cbs='CutMix(float(arg))')
 case("callback's class attribute", 'callbacks', arg('0.5'), val(r'learner\.callbacks.*factor', r'0\.9', r'0\.5'), args=['0.9'], head=CALLBACK.replace('def __init__(self, factor): self.kept = factor', 'factor = float(arg)').replace('self.kept', 'self.factor'), cbs='Shrink()', more='opt_func=SGD')
 case('callback given to fit', 'callbacks', arg('0.5'), val(r'learner\.callbacks.*kept', r'0\.9', r'0\.5'), args=['0.9'], head=CALLBACK, more='opt_func=SGD', fit='learn.fit(1, 1e-2, cbs=Shrink(float(arg)))')
 case('object that a callback holds', 'callbacks', arg('0.5'), val(r'learner\.callbacks.*factor', r'0\.9', r'0\.5'), args=['0.9'], head='class Config:\n    def __init__(self, f): self.factor = f\n' + CALLBACK.replace('self.kept)', 'self.kept.factor)'), cbs='Shrink(Config(float(arg)))', more='opt_func=SGD')
@@ -398,8 +398,52 @@ case('number of threads', 'torch', arg('2'), val(r'cpu\.threads', '1', '2'), arg
 case('number of threads, from the environment', 'environment', env(OMP_NUM_THREADS='2'), val(r'cpu\.threads', '1', '2'), also=r'env\.OMP_NUM_THREADS', head='def loss(pred, targ): return pred.pow(2).mean()', model='nn.Sequential(nn.Linear(4,40000), nn.BatchNorm1d(40000))', loss='loss', kind='script')
 case('ONEDNN_DEFAULT_FPMATH_MODE', 'environment', env(ONEDNN_DEFAULT_FPMATH_MODE='BF16'), r'env\.ONEDNN_DEFAULT_FPMATH_MODE', of=vision, files=pictures, item='Resize(28)', model=CNN.replace('(1,8,3,2,1), nn.BatchNorm2d(8)', '(1,32,3,2,1), nn.ReLU(), nn.Conv2d(32,8,3), nn.BatchNorm2d(8)'), kind='command', maybe=True)
 case('ONEDNN_MAX_CPU_ISA', 'environment', env(ONEDNN_MAX_CPU_ISA='AVX2'), r'env\.ONEDNN_MAX_CPU_ISA', also=r'cpu\.|torch\.build', of=vision, files=pictures, kind='script')
-case('ATEN_CPU_CAPABILITY', 'environment', env(ATEN_CPU_CAPABILITY='default'), r'env\.ATEN_CPU_CAPABILITY', also=r'cpu\.|torch\.build', model='nn.Sequential(nn.Linear(4,64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64,2))', kind='command')
+case('ATEN_CPU_CAPABILITY', 'environment', env(ATEN_CPU_CAPABILITY='default'), r'cpu\.isa|env\.ATEN_CPU_CAPABILITY', also=r'cpu\.|torch\.build|env\.ATEN', model='nn.Sequential(nn.Linear(4,64), nn.LayerNorm(64), nn.GELU(), nn.Linear(64,2))', kind='command')
 case('MKL_CBWR', 'environment', env(MKL_CBWR='COMPATIBLE'), r'env\.MKL_CBWR', model=BIG, kind='script')
+
+def notebook(text):
+    "A program as a notebook: a cell for each line that stands at the left, and what belongs to it"
+    import re
+    sources = re.split(r'\n(?=[^\s)])', text.strip())
+    cells = [dict(cell_type='code', execution_count=None, id=f'c{i}', metadata={}, outputs=[], source=o) for i,o in enumerate(sources)]
+    return json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5))
+case('a cell of a notebook', 'code', edit('train.ipynb', 'pred*2.', 'pred*3.'), r'code\.cells', also=r'learner\.loss|code\.script', text=notebook(rows(head='def loss(pred, targ): return F.cross_entropy(pred*2., targ)', loss='loss', kind='command')), script='train.ipynb', kind='command')
+case('a base class in a helper', 'code', edit('helper.py', '2.', '3.'), r'code\.modules\.helper', also=r'learner\.arch', files={'helper.py':'from torch import nn\nclass Base(nn.Module):\n    def forward(self, x): return self.a(x)*2.\n'}, head='from helper import Base\nclass Net(Base):\n    def __init__(self):\n        super().__init__()\n        self.a = nn.Linear(4,2)', model='Net()')
+case('a module of a package without __init__', 'code', edit('ns/deep.py', '2.', '3.'), r'code\.modules\.ns\.deep', also=r'learner\.loss', files={'ns/deep.py':HELPER}, head='from ns.deep import loss', loss='loss')
+case('a helper that makes the data', 'code', edit('helper.py', '2.', '3.'), r'code\.modules\.helper', also=r'data\.', files={'helper.py':'def scaled(x): return x*2.\n'}, head='import helper', dls=ROWS.replace('view(40,4)', 'view(40,4)\nx = helper.scaled(x)'))
+case('a callback in a helper', 'code', edit('helper.py', '.9', '.5'), r'code\.modules\.helper', also=r'learner\.callbacks', files={'helper.py':'from fastai.callback.core import Callback\nclass Shrink(Callback):\n    def before_step(self):\n        for p in self.model.parameters(): p.grad.mul_(.9)\n'}, head='from helper import Shrink', cbs='Shrink()', more='opt_func=SGD')
+
+def loss_case(name, head, loss='loss', names=r'learner\.loss.*', a=r'2\.0', b=r'3\.0', **kw): case(name, 'loss', arg('3.0'), names + f'.*{a}.*->.*{b}', args=['2.0'], head=head, loss=loss, **kw)
+loss_case('closure of a closure', 'def make(k):\n    def inner(x): return x*k\n    def loss(pred, targ): return F.cross_entropy(inner(pred), targ)\n    return loss', 'make(float(arg))', r'learner\.loss.*\bk')
+loss_case('constant of a function that a loss calls', 'SCALE = float(arg)\ndef inner(x): return x*SCALE\ndef loss(pred, targ): return F.cross_entropy(inner(pred), targ)', names=r'learner\.loss.*SCALE')
+loss_case('constant in a comprehension in a loss', 'SCALE = float(arg)\ndef loss(pred, targ): return sum([F.cross_entropy(pred*k*SCALE, targ) for k in (1,2)])', names=r'learner\.loss.*SCALE')
+loss_case('tensor that a loss names', 'SCALE = tensor([1.,float(arg)])\ndef loss(pred, targ): return F.cross_entropy(pred*SCALE, targ)', names=r'learner\.loss.*SCALE', a='', b='')
+loss_case('arguments of argparse that a loss names', "import argparse\nargs = argparse.Namespace(scale=float(arg), name='x')\ndef loss(pred, targ): return F.cross_entropy(pred*args.scale, targ)", names=r'learner\.loss.*scale')
+loss_case('entry of a nested dict that a loss names', "CFG = dict(loss=dict(scale=float(arg)), seed=[1,2])\ndef loss(pred, targ): return F.cross_entropy(pred*CFG['loss']['scale'], targ)", names=r'learner\.loss.*scale')
+loss_case('attribute of the object of a bound method', 'class Losses:\n    def __init__(self, k): self.k = k\n    def scaled(self, pred, targ): return F.cross_entropy(pred*self.k, targ)', 'Losses(float(arg)).scaled', r'learner\.loss.*\bk')
+loss_case('loss with a list of losses', 'class Sum(nn.Module):\n    def __init__(self, parts):\n        super().__init__()\n        self.parts = parts\n    def forward(self, pred, targ): return sum(w*f(pred, targ) for w,f in self.parts)', 'Sum([(1., nn.CrossEntropyLoss()), (float(arg), nn.MultiMarginLoss())])', r'learner\.loss.*parts')
+loss_case('margin of a loss in a loss', 'class Outer(nn.Module):\n    def __init__(self, inner):\n        super().__init__()\n        self.inner = inner\n    def forward(self, pred, targ): return self.inner(pred, targ)', 'Outer(nn.MultiMarginLoss(margin=float(arg)/10))', r'learner\.loss.*margin', r'0\.2', r'0\.3')
+case('argument that a loss reads while it runs', 'loss', arg('3.0'), r'argv|end\.weights', args=['2.0'], head='def loss(pred, targ): return F.cross_entropy(pred*float(sys.argv[1]), targ)', loss='loss')
+case('environment variable that a loss reads while it runs', 'loss', env(SCALE='3.0'), r'SCALE|end\.weights', head="def loss(pred, targ): return F.cross_entropy(pred*float(os.environ.get('SCALE', '2.0')), targ)", loss='loss')
+case('file that a transform reads while it runs', 'data', edit('k.txt', '2.0', '3.0'), r'k\.txt|end\.weights', of=tfms, items=', f', files={'k.txt':'2.0'}, head="def f(o): return o*float(Path('k.txt').read_text())")
+def tfm_case(name, head, item, names, a=r'2\.0', b=r'3\.0'): case(name, 'data', arg('3.0'), r'(loaders|data)\..*' + names + f'.*{a}.*->.*{b}', args=['2.0'], of=tfms, items=f', {item}', head=head)
+tfm_case('argument of operator.methodcaller', 'from operator import methodcaller', "methodcaller('mul', float(arg))", '')
+tfm_case('cached function in a transform', 'from functools import lru_cache\nK = float(arg)\n@lru_cache\ndef scale(n): return n*K\ndef f(o): return o*scale(1)', 'f', 'K')
+tfm_case('encodes for one type only', 'class Mine(Transform):\n    def __init__(self, k): self.k = k\n    def encodes(self, o:str): return o\n    def encodes(self, o:Tensor): return o*self.k', 'Mine(float(arg))', r'\bk')
+tfm_case('a namedtuple of settings', "from collections import namedtuple\nConfig = namedtuple('Config', 'scale shift')\nclass Mine(Transform):\n    def __init__(self, cfg): self.cfg = cfg\n    def encodes(self, o:Tensor): return o*self.cfg.scale", 'Mine(Config(float(arg), 0))', '')
+tfm_case('object that a lambda in a transform calls', 'class Scaler:\n    def __init__(self, k): self.k = k\n    def run(self, o): return o*self.k\nscaler = Scaler(float(arg))', 'lambda o: scaler.run(o)', r'\bk')
+tfm_case('statistics that setups computes', 'class Center(Transform):\n    def setups(self, items): self.center = items[0].mean()*float(arg)\n    def encodes(self, o:Tensor): return o-self.center', 'Center()', 'center', '', '')
+
+case('after_item of the loaders', 'loaders', arg('3.0'), val(r'(loaders|data)\..*scale', r'2\.0', r'3\.0'), args=['2.0'], of=tfms, dl=', after_item=times(float(arg))', head='def times(scale):\n    def f(o:Tensor): return o*scale\n    return f')
+case('weights of weighted_dataloaders', 'loaders', arg('5'), r'(loaders|data)\..*(weights|wgts)', args=['1'], of=tfms, make='weighted_dataloaders', dl=', wgts=[1]*16+[int(arg)]*16')
+case('partial_n of partial_dataloaders', 'loaders', arg('16'), val(r'(loaders|data)\..*(partial_n|\bn)', '24', '16'), also=r'learner\.(schedule|steps)', args=['24'], of=tfms, make='partial_dataloaders', dl=', partial_n=int(arg)')
+case('attribute of a loader subclass', 'loaders', arg('3'), val(r'(loaders|data)\..*skip', '1', '3'), args=['1'], head='class Skip(TfmdDL):\n    skip = int(arg)\n    def get_idxs(self): return super().get_idxs()[self.skip:]', text=tfms(head='class Skip(TfmdDL):\n    skip = int(arg)\n    def get_idxs(self): return super().get_idxs()[self.skip:]').replace('list(range(32,40)))', 'list(range(32,40))), dl_type=Skip'))
+case('sort_func of SortedDL', 'loaders', arg('-1'), val(r'(loaders|data)\..*sign', '1', '-1'), args=['1'], text=tfms(head='from fastai.text.data import SortedDL\ndef key(sign): return lambda o: sign*float(o[0].sum())', dl=', sort_func=key(int(arg)), shuffle=False').replace('list(range(32,40)))', 'list(range(32,40))), dl_type=SortedDL'))
+case('configuration that capture is given', 'config', arg('0.02'), val(r'config\.lr', r'0\.01', r'0\.02'), also=lrs, args=['0.01'], kind='capture', text=rows(kind='capture', more='lr=float(arg)', fit='learn.fit(1)').replace('content=True', 'config=dict(lr=float(arg))'))
+case('float32 precision of oneDNN', 'torch', arg('bf16'), r'torch\.(fp32_precision|mkldnn)', also=r'torch\.', args=['ieee'], head='torch.backends.mkldnn.matmul.fp32_precision = arg', model=BIG)
+case('steps of a generator that a model holds', 'model', arg('3'), val(r'learner\.(arch|init).*', '', ''), args=['2'], head='class Net(Module):\n    def __init__(self, seed): self.a,self.mask = nn.Linear(4,2),(torch.rand(4, generator=torch.Generator().manual_seed(seed))>.5).float()\n    def forward(self, x): return self.a(x*self.mask)', model='Net(int(arg))')
+case('scale of gradients in a function of autograd', 'model', arg('3.0'), val(r'learner\.arch.*SCALE', r'2\.0', r'3\.0'), args=['2.0'], head='SCALE = float(arg)\nclass Scale(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, x): return x.clone()\n    @staticmethod\n    def backward(ctx, g): return g*SCALE\nclass Net(Module):\n    def __init__(self): self.a,self.b = nn.Linear(4,8),nn.Linear(8,2)\n    def forward(self, x): return self.b(Scale.apply(self.a(x)))', model='Net()')
+case('spread of weights that a module draws', 'model', arg('0.5'), r'learner\.init', also=r'learner\.arch', args=['0.1'], head='class Net(Module):\n    def __init__(self, std):\n        self.a = nn.Linear(4,2)\n        nn.init.normal_(self.a.weight, std=std)\n    def forward(self, x): return self.a(x)', model='Net(float(arg))')
 
 # --- what must not matter
 
