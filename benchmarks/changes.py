@@ -1,6 +1,6 @@
 """A battery of single changes: does the diff of two manifests name each of them, and nothing else?
 
-    python benchmarks/changes.py [--only NAMES] [--jobs 2] [--keep FOLDER] [--out F.md]
+    python benchmarks/changes.py [--only NAMES] [--quick] [--jobs 2] [--keep FOLDER] [--out F.md]
 
 Each case of `changes_cases.py` is a small program in a folder of its own, without git. It is run twice, once as it is and once with one
 change from outside: another argument, environment variable, helper module, data or configuration file. A case passes if
@@ -8,19 +8,23 @@ change from outside: another argument, environment variable, helper module, data
 | | |
 |---|---|
 | weights | the two runs end in other weights (otherwise the case shows nothing: `harmless`) |
-| named | a field in the groups 'changes' or 'may' matches the case's pattern: the right part, the thing's name, and where they are short its old and new value |
-| alone | every other field in these groups is one that the case lists as a consequence |
+| named | a field in the groups 'changes' or 'may' matches the case's pattern: the right part, the name, where they are short both values |
+| alone | every other field in these groups is one that the case lists as a consequence; `end.*` and `results.*` do not count |
 | status | `fastai-repro-diff` exits with 1 |
 
-A run whose only difference is `end.weights` is told apart (`unexplained`) from an empty diff (`EMPTY`), which is what must never be. A case whose
-change can't be recorded before the end (the bytes of an image, where nobody asked for `content=True`) passes as `unexplained`.
-In the second table the change must not matter: equal weights, a diff with fields in the group 'not' alone, exit status 0.
+What fails is told apart: `EMPTY` is what must never be, an empty diff though the weights differ; `unexplained`, only `end.weights` differs;
+`vague`, a field of the right part differs but does not name the change; `misnamed`, only fields of other parts do; `extra`, named, but with
+fields that are no consequence. A change that nothing records before the end (the bytes of an image, where nobody asked for `content=True`)
+may be `end.weights` alone: the case's pattern says so. In the second table the change must not matter: equal weights, a diff with
+fields in the group 'not' alone, exit status 0.
 
-Kinds: `callback` is a program with `ReproCallback(manifest='runs')`; it runs in a fork of a process that has imported fastai, which saves five
-seconds a run, as a fresh `__main__` with no module of another case. `script` is the same in a new interpreter, `command` a program that knows
-nothing of this package under `fastai-repro-run --fix --manifest`, also in a new interpreter, `capture` one that calls `RunManifest.capture` itself.
+Kinds: `callback` is a program with `ReproCallback(manifest='runs')`; it runs in a fork of a process that has imported fastai, which
+saves five seconds a run, as a fresh `__main__` with no module of another case. `script` is the same in a new interpreter, `command` a
+program that knows nothing of this package, under `fastai-repro-run --fix --manifest`, also in a new interpreter, `capture` one that calls
+`RunManifest.capture` itself. `--quick` leaves out those in new interpreters, which take most of the time.
 """
-import argparse,atexit,fnmatch,importlib.machinery,importlib.metadata as md,json,os,platform,re,runpy,shutil,signal,subprocess,sys,tempfile,time,traceback,types,warnings
+import argparse,atexit,fnmatch,json,os,platform,re,runpy,shutil,signal,subprocess,sys,tempfile,time,traceback,types,warnings
+import importlib.machinery,importlib.metadata as md
 from pathlib import Path
 warnings.filterwarnings('ignore')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -103,7 +107,9 @@ class Run:
     def in_process(self, log):
         env = {**os.environ, **self.env}
         with open(log, 'wb') as o:
-            return subprocess.run(command_line(self), cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=o, stderr=subprocess.STDOUT, timeout=LIMIT).returncode
+            p = subprocess.run(command_line(self), cwd=self.folder, env=env, timeout=LIMIT, stdin=subprocess.DEVNULL, stdout=o,
+                               stderr=subprocess.STDOUT)
+        return p.returncode
 
 def is_manifest(path):
     from fastai_repro import RunManifest
@@ -214,10 +220,10 @@ class Verdict:
         if weighty(o): return 'extra'
         return 'pass' if o['status']==0 else 'status'
 
-words = {'harmless':"weights are equal: the case shows nothing", 'EMPTY':"an empty diff, though the weights differ", 'unnamed':"an empty diff", 'unexplained':"only the weights at the end differ",
-         'vague':"a field of the right part differs, but does not name it",
-         'misnamed':"not named, but something else is", 'extra':"fields that are no consequence", 'status':"wrong exit status of `fastai-repro-diff`", 'FAIL':"a run failed",
-         'weights':"the weights differ", 'pass':''}
+words = {'pass':'', 'EMPTY':"an empty diff, though the weights differ", 'unexplained':"only the weights at the end differ",
+         'vague':"a field of the right part differs, but does not name it", 'misnamed':"not named, but something else is",
+         'extra':"fields that are no consequence", 'status':"wrong exit status of `fastai-repro-diff`", 'weights':"the weights differ",
+         'harmless':"weights are equal: the case shows nothing", 'unnamed':"an empty diff", 'FAIL':"a run failed"}
 
 def cut(text, n=100):
     text = re.sub(r'\s+', ' ', str(text)).replace('|', '/')
@@ -236,14 +242,16 @@ def said(case, o, v):
     if v.failed: return cut(v.failed, 200)
     parts = [f"`{cut(differing(c['line']))}`" for c in v.named[:2]]
     if case.maybe and not o['differ']: parts.append('the weights are equal on this machine')
-    if v.extra: parts.append('extra: ' + ', '.join(f"`{cut(c['line'])}`" for c in v.extra[:3]) + (f" and {len(v.extra)-3} more" if len(v.extra)>3 else ''))
+    more = f" and {len(v.extra)-3} more" if len(v.extra)>3 else ''
+    if v.extra: parts.append('extra: ' + ', '.join(f"`{cut(differing(c['line']))}`" for c in v.extra[:3]) + more)
     if v.word in ('pass','extra','misnamed'): return '; '.join(parts) or 'nothing that matters'
     return '; '.join([words[v.word], *parts]) + (f" {o['status']}" if v.word=='status' else '')
 
 def table(title, rows):
     good = sum(v.passed for _,_,v in rows)
     lines = [f"| {c.name} | {c.group} | {c.kind} | {said(c, o, v)} | {v.word} |" for c,o,v in rows]
-    return '\n'.join([f'## {title}: {good} of {len(rows)} pass', '', '| change | part | kind | what the diff says | |', '|---|---|---|---|---|', *lines])
+    head = [f'## {title}: {good} of {len(rows)} pass', '', '| change | part | kind | what the diff says | |', '|---|---|---|---|---|']
+    return '\n'.join([*head, *lines])
 
 def counts(rows):
     words_ = [v.word for _,_,v in rows]
@@ -265,7 +273,8 @@ def teller(n):
     def say(case, o):
         done.append(case)
         v = Verdict(case, o)
-        print(f"{time.time()-began:5.0f} s  {len(done):3} of {n}  {o['seconds']:4.1f} s  {v.word:<12} {case.name}", file=sys.stderr, flush=True)
+        line = f"{time.time()-began:5.0f} s  {len(done):3} of {n}  {o['seconds']:4.1f} s  {v.word:<12} {case.name}"
+        print(line, file=sys.stderr, flush=True)
     return say
 
 def warm():
@@ -284,17 +293,18 @@ def parsed():
     "The arguments; not with `call_parse`, which knows only the first command of a process, and the forks run `fastai-repro-diff`"
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--only', default='', help="cases to run: names, patterns or parts, with commas; default: all")
+    p.add_argument('--quick', action='store_true', help="leave out the cases that need new interpreters")
     p.add_argument('--jobs', type=int, default=2, help="how many cases to run at a time")
     p.add_argument('--keep', default='', help="a new folder to keep programs, logs and manifests in")
     p.add_argument('--out', default='', help="write the tables to this file; default for all cases: benchmarks/results/changes.md")
     return p.parse_args()
 
-def main(only, jobs, keep, out):
+def main(only, quick, jobs, keep, out):
     "Print the tables, and exit with status 1 if a case fails"
     start = time.time()
     sys.path.insert(0, str(here))
     from changes_cases import cases
-    todo = chosen(cases, only)
+    todo = [c for c in chosen(cases, only) if not quick or c.kind in ('callback','capture')]
     warm()
     folder = Path(keep or tempfile.mkdtemp()).resolve() # not a `TemporaryDirectory`: every fork would delete it when it ends
     folder.mkdir(exist_ok=True, parents=True)
@@ -305,10 +315,11 @@ def main(only, jobs, keep, out):
     rows = [(c, results[c.name], Verdict(c, results[c.name])) for c in todo]
     single,equal = [o for o in rows if o[0].names],[o for o in rows if not o[0].names]
     tables = [table(*o) for o in (('Single changes', single), ('What must not matter', equal)) if o[1]]
-    text = '\n\n'.join(['# Single changes, and what the diff of two manifests says', *tables, f"{counts(rows)}. {environment()}; {time.time()-start:.0f} s"])
+    end = f"{counts(rows)}. {environment()}; {time.time()-start:.0f} s"
+    text = '\n\n'.join(['# Single changes, and what the diff of two manifests says', *tables, end])
     print(text)
     if only: details(rows)
-    if not out and not only: out = str(here/'results'/'changes.md')
+    if not out and not only and not quick: out = str(here/'results'/'changes.md')
     if out: Path(out).write_text(text + '\n')
     if not all(v.passed for *_,v in rows): sys.exit(1)
 
