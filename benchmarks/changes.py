@@ -304,7 +304,7 @@ def main(only, quick, jobs, keep, out):
     start = time.time()
     sys.path.insert(0, str(here))
     from changes_cases import cases
-    todo = [c for c in chosen(cases, only) if not quick or c.kind in ('callback','capture')]
+    todo = [c for c in chosen(cases, only) if not quick or not c.starts_new]
     warm()
     folder = Path(keep or tempfile.mkdtemp()).resolve() # not a `TemporaryDirectory`: every fork would delete it when it ends
     folder.mkdir(exist_ok=True, parents=True)

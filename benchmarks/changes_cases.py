@@ -24,6 +24,9 @@ class Case:
     script:str = 'train.py'
     maybe:bool = False # Weights differ on some machines only; the diff names it on all
 
+    @property
+    def starts_new(self): return self.kind in ('script','command') or self.change is fresh
+
 # --- changes
 
 def arg(*args):
@@ -325,7 +328,7 @@ case('attribute of a dataset', 'data', arg('3.0'), val(r'(loaders|data)\..*scale
     def __getitem__(self, i): return torch.sin(torch.arange(4.)+i)*self.scale,i%2''',
      dls=TORCH.format(options='shuffle=True').replace('train,valid = TensorDataset(x[:32], y[:32])', 'train,valid = Mine(float(arg))'))
 case('numbers of a TensorDataset', 'data', arg('3.0'), r'data\.content', args=['2.0'],
-     text=program(TORCH.format(options='shuffle=True').replace('.view(40,4)', '.view(40,4)*float(arg)').replace('x.sum(1)>0', 'x.sum(1)>0.'),
+     text=program(TORCH.format(options='shuffle=True').replace('.view(40,4)', '.view(40,4)*float(arg)'),
                   MLP, 'CrossEntropyLossFlat()'))
 
 # --- more of the data
@@ -804,6 +807,10 @@ def moved(run):
     Path(run.folder).rename(to)
     run.folder = str(to)
 
+def fresh(run):
+    "A new interpreter instead of a fork: what the forked cases show holds for it too"
+    run.kind = 'script'
+
 def other_host():
     import platform
     socket.gethostname = lambda: 'another-host'
@@ -825,6 +832,8 @@ same = dict(of=vision, files=pictures, batch='*aug_transforms()', block='ReproDa
 case('nothing', 'equal', nothing, **same)
 case('nothing, in new processes', 'equal', nothing, **{**same, 'kind':'script'})
 case('nothing, under fastai-repro-run', 'equal', nothing, kind='command', **same)
+case('a new interpreter instead of a fork', 'equal', fresh, files={**pictures, 'helper.py':HELPER}, of=vision,
+     head='from helper import loss', loss='loss', batch='*aug_transforms()')
 case('nothing, with tables', 'equal', nothing, of=tabular, files=table)
 case('nothing, with texts', 'equal', nothing, of=text, files=texts)
 case('nothing, with ratings', 'equal', nothing, of=collab, files=ratings)
