@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['data_fields', 'loader_fields', 'learner_fields', 'RunWriter']
 
-# %% ../nbs/25_manifest.ipynb #2feeedd4
+# %% ../nbs/25_manifest.ipynb #7af24ae2
 import itertools,os,re,socket,time,uuid,warnings
 from contextlib import contextmanager
 from functools import lru_cache
@@ -31,7 +31,7 @@ from .objects import is_opaque,is_users,set_by_methods
 from .digest import digest
 from .state import named_callbacks,named_tensors
 from .description import describe,folded,named,plain
-from .environment import code_fields,machine_fields,package_fields,read_fields,script_path
+from .environment import code_fields,machine_fields,module_fields,package_fields,read_fields,script_path
 
 # %% ../nbs/25_manifest.ipynb #6f726f5f
 def _plain_loader(dl):
@@ -183,7 +183,7 @@ def data_fields(
                           order=lambda: [_hash(map('\x1e'.join, zip(ks, rs))) for ks,rs in zip(keys(), rows())], vocab=lambda: _vocab(dls), path=lambda: located()[1] or _prefix(dss)),
             **{k:v for k,v in optional.items() if v is not None}}
 
-# %% ../nbs/25_manifest.ipynb #2310a063
+# %% ../nbs/25_manifest.ipynb #cbd49c42
 def _same(values):
     "One value where all are the same"
     values = list(values)
@@ -243,11 +243,11 @@ def loader_fields(
     def each(f): return lambda: _same(map(f, dls.loaders))
     def attr(n): return each(lambda dl: getattr(getattr(dl, 'fake_l', dl), n, getattr(dl, n, None)))  # `dl.num_workers` of fastai is another number
     def weights(): return [digest(np.asarray(dl.wgts)) for dl in dls.loaders if getattr(dl, 'wgts', None) is not None] or 'none'
-    fields = read_fields('loaders', keyed=each(_keyed), type=each(_class), bs=each(_bs), shuffle=each(_shuffle), drop_last=attr('drop_last'), weights=weights,
+    fields = read_fields('loaders', keyed=each(_keyed), type=each(_class), bs=each(_bs), shuffle=each(_shuffle), drop_last=each(lambda dl: getattr(dl, 'drop_last', None)), weights=weights,
                          stats=each(_stats), num_workers=attr('num_workers'), pin_memory=attr('pin_memory'))
     return {**_common(list(map(_of_loader, dls.loaders))), **folded(_common([_of_dataset(_dataset(dl)) for dl in dls.loaders])), **fields}
 
-# %% ../nbs/25_manifest.ipynb #8703daa4
+# %% ../nbs/25_manifest.ipynb #55619dde
 _bookkeeping = 'callback.core.TrainEvalCallback','learner.Recorder','learner.CastToTensor','learner.SkipToEpoch','callback.schedule.ParamScheduler'
 _watchers = {f'fastai.callback.{o}' for o in '''progress.ProgressCallback progress.ShowGraphCallback progress.CSVLogger hook.ActivationStats wandb.WandbCallback
 tensorboard.TensorBoardCallback neptune.NeptuneCallback comet.CometCallback core.FetchPredsCallback core.GatherPredsCallback data.CollectDataCallback'''.split()}
@@ -285,7 +285,8 @@ def _walked(learn):
     "The lines of the learner's parts; of many the deepest are folded"
     keep,watch = _callbacks(learn)
     known = {id(o):None for o in (learn, learn.dls, learn.opt, *learn.dls.loaders) if o is not None}
-    weights = {id(t):f'{str(t.dtype)[6:]} {list(t.shape)}' for t in named_tensors(learn.model).values()}
+    saved = learn.model.state_dict()
+    weights = {id(t):f'{str(t.dtype)[6:]} {list(t.shape)}' for n,t in named_tensors(learn.model).items() if n in saved}
     roots = {'learner.arch':learn.model, 'learner.loss':learn.loss_func, 'learner.opt':_optimizer(learn), 'learner.splitter':learn.splitter,
              **{f'learner.callbacks.{n}':_settings_of(o) for n,o in keep.items()}, **{f'learner.metrics.{i}':getattr(o, 'func', o) for i,o in enumerate(learn.metrics)}, **_own(learn)}
     lines,parts = describe(roots, {**known, **weights}),{}
@@ -385,7 +386,7 @@ def capture(cls:RunManifest,
     run = {'manifest.schema':SCHEMA, 'streams.scheme':SCHEME, 'seed':_seed_of(learn) if seed is None else seed, **read_fields('run', name=lambda: name, time=_now, host=socket.gethostname)}
     return cls({k:v for o in (run, *parts, _flatten(masked(_jsonable(config)), 'config') if config else {}) for k,v in o.items()})
 
-# %% ../nbs/25_manifest.ipynb #deda1a38
+# %% ../nbs/25_manifest.ipynb #2cdf2e31
 def _is_in(folder, data):
     "Does `folder` lie in the data's own folder? Where the working folder does too, that folder is more than the data's"
     folder,data,here = (Path(o).resolve() for o in (folder, data, '.'))
@@ -452,6 +453,7 @@ class RunWriter:
         f = self.manifest.fields
         f['end.state'],f['end.error'],f['end.seconds'] = state,error,f.get('end.seconds', 0) + seconds
         for k,v in _metrics(learn, rows).items(): f[k] = f.get(k, []) + masked(v)
+        f.update(module_fields())  # some are imported in the middle of a training
         f.update(read_fields('end', weights=lambda: digest(learn.model), gpu_memory=lambda: torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None))
         self._save()
 

@@ -36,7 +36,7 @@ class Field(NamedTuple):
     source:str # Where it is read
     follows:tuple = () # Fields that explain a change of this one
 
-# %% ../nbs/08_record.ipynb #3e19d8cc
+# %% ../nbs/08_record.ipynb #c3d3aa8a
 _cpu,_gpu_only,_keyed_only = _If('on the CPU', 'changes', 'may'),_If('on a GPU', 'changes', 'not'),_If('with loaders keyed by item', 'not', 'changes')
 
 FIELDS = [Field(*o) for o in [
@@ -90,13 +90,15 @@ FIELDS = [Field(*o) for o in [
     ('code.diff', 'may', "other files than the commit's; of those that ran, `code.modules` and `code.script_digest` tell", "git: changes since the commit and source that git does not know; of notebooks the code alone"),
     ('code.script_digest', 'changes', "another script", "the file that runs: each function, class and variable"),
     ('code.modules.*', 'changes', "other code", "each imported module that is not installed: each function, class and variable"),
+    ('code.patches.*', 'changes', "a function of a library was replaced", "functions of the user's in modules and classes of torch, torchvision, timm, fastai, Pillow and numpy"),
     ('code.cells', 'may', "other cells, or in another order; what the run uses of them is in `learner`, `loaders` and `data`", "the cells of the notebook that were executed"),
     ('torch.version', 'changes', "other kernels and other defaults", "torch"),
     ('torch.build', 'changes', "other kernels", "torch: git version, digest of its configuration", ('torch.version',)),
-    ('torch.matmul_precision', 'changes', "matrices are multiplied with other precision", "torch"),
-    ('torch.matmul_tf32', _gpu_only, "matrices are multiplied with other precision", "torch.backends.cuda", ('torch.matmul_precision',)),
-    ('torch.cudnn_tf32', _gpu_only, "convolutions with other precision", "torch.backends.cudnn"),
-    ('torch.fp32_precision', 'changes', "float32 is computed with other precision", "torch.backends, in newer versions of torch", ('torch.matmul_precision','torch.matmul_tf32','torch.cudnn_tf32')),
+    ('torch.matmul_precision', 'changes', "matrices are multiplied with other precision", "torch", ('torch.fp32_cpu','torch.fp32_cuda')),
+    ('torch.matmul_tf32', _gpu_only, "matrices are multiplied with other precision", "torch.backends.cuda", ('torch.fp32_cuda','torch.matmul_precision')),
+    ('torch.cudnn_tf32', _gpu_only, "convolutions with other precision", "torch.backends.cudnn", ('torch.fp32_cuda',)),
+    ('torch.fp32_cpu', _cpu, "float32 is computed with other precision", "torch.backends.mkldnn, in newer versions of torch"),
+    ('torch.fp32_cuda', _gpu_only, "float32 is computed with other precision", "torch.backends.cuda and cudnn, in newer versions of torch"),
     ('torch.fp16_reduction', _gpu_only, "sums in half precision", "torch.backends.cuda"),
     ('torch.bf16_reduction', _gpu_only, "sums in half precision", "torch.backends.cuda"),
     ('torch.default_dtype', 'changes', "numbers of other precision", "torch"),
