@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['data_fields', 'loader_fields', 'learner_fields', 'RunWriter']
 
-# %% ../nbs/25_manifest.ipynb #7af24ae2
+# %% ../nbs/25_manifest.ipynb #514f308f
 import itertools,os,re,socket,time,uuid,warnings
 from contextlib import contextmanager
 from functools import lru_cache
@@ -29,7 +29,7 @@ from .record import RunManifest,SCHEMA
 from .seed import isolated
 from .objects import is_opaque,is_users,set_by_methods
 from .digest import digest
-from .state import named_callbacks,named_tensors
+from .state import named_callbacks
 from .description import describe,folded,named,plain
 from .environment import code_fields,machine_fields,module_fields,package_fields,read_fields,script_path
 
@@ -183,7 +183,7 @@ def data_fields(
                           order=lambda: [_hash(map('\x1e'.join, zip(ks, rs))) for ks,rs in zip(keys(), rows())], vocab=lambda: _vocab(dls), path=lambda: located()[1] or _prefix(dss)),
             **{k:v for k,v in optional.items() if v is not None}}
 
-# %% ../nbs/25_manifest.ipynb #cbd49c42
+# %% ../nbs/25_manifest.ipynb #f820237e
 def _same(values):
     "One value where all are the same"
     values = list(values)
@@ -207,14 +207,15 @@ def _shuffle(dl):
     return type(getattr(sampler, 'sampler', sampler)).__name__
 
 _apart = '''dataset bs batch_size shuffle num_workers pin_memory drop_last wgts rng fake_l offs generator items lens chunks idxs bl n_batches
-last_len plain dl order'''.split()  # have fields of their own, are keyed, or come from the data
+last_len idx_max res plain dl order'''.split()  # have fields of their own, are keyed, or come from the data
 
 def _of_loader(dl):
     "The lines of a loader, but for its dataset"
     p = _plain_loader(dl)
     held = {k:v for k,v in vars(p).items() if k not in _apart and k[0]!='_'}
-    known = {id(o):None for o in (getattr(p, 'dataset', None), getattr(dl, '_clock', None)) if o is not None}
-    mine = {f'loaders:{type(p).__name__}':type(p)} if is_users(type(p)) else {}
+    tables = [v for f in getattr(held.get('after_batch'), 'fs', ()) for v in getattr(f, '__dict__', {}).values() if _is_tabular(v)]
+    known = {id(o):None for o in (getattr(p, 'dataset', None), getattr(dl, '_clock', None), *tables) if o is not None}
+    mine = {f'loaders:{_class(dl)}':type(p)} if is_users(type(p)) else {}
     return describe({**{f'loaders.{k}':v for k,v in held.items()}, **mine}, known)
 
 def _common(lines):
@@ -224,7 +225,8 @@ def _common(lines):
 def _items_of(ds):
     "What a dataset holds of the data itself: that has fields of its own"
     of = [(o,n) for o in (ds, *getattr(ds, 'tls', [])) for n in ('items','splits','types','tensors','indices','dataloaders')]
-    held = [*getattr(ds, 'tls', []), *(vars(o).get(n) for o,n in of if hasattr(o, '__dict__')), *map(_getter, _targets(ds))]
+    counts = [vars(f).get(n) for tl in getattr(ds, 'tls', []) for f in tl.tfms.fs if type(f).__module__.startswith('fastai.') for n in ('counter','lengths')]  # of tokens
+    held = [*counts, *getattr(ds, 'tls', []), *(vars(o).get(n) for o,n in of if hasattr(o, '__dict__')), *map(_getter, _targets(ds))]
     return {id(o):None for o in held if not (o is None or o is noop or isinstance(o, int))}
 
 def _of_dataset(ds):
@@ -247,7 +249,7 @@ def loader_fields(
                          stats=each(_stats), num_workers=attr('num_workers'), pin_memory=attr('pin_memory'))
     return {**_common(list(map(_of_loader, dls.loaders))), **folded(_common([_of_dataset(_dataset(dl)) for dl in dls.loaders])), **fields}
 
-# %% ../nbs/25_manifest.ipynb #55619dde
+# %% ../nbs/25_manifest.ipynb #9cd87855
 _bookkeeping = 'callback.core.TrainEvalCallback','learner.Recorder','learner.CastToTensor','learner.SkipToEpoch','callback.schedule.ParamScheduler'
 _watchers = {f'fastai.callback.{o}' for o in '''progress.ProgressCallback progress.ShowGraphCallback progress.CSVLogger hook.ActivationStats wandb.WandbCallback
 tensorboard.TensorBoardCallback neptune.NeptuneCallback comet.CometCallback core.FetchPredsCallback core.GatherPredsCallback data.CollectDataCallback'''.split()}
@@ -266,7 +268,7 @@ _looked_at = 'dls','model','opt_func','loss_func','metrics','splitter','opt','cb
 def _own(learn):
     "What the learner was given besides: all but what fastai itself notes on it"
     classes = {k for cb in learn.cbs for k in type(cb).__mro__ if not is_users(k)}
-    noted = set().union(*(set_by_methods(c, but=()) for c in (Learner, *classes))) - {'wd','moms','wd_bn_bias','train_bn','default_cbs'}
+    noted = set().union(*(set_by_methods(c, but=(), of_any=True) for c in (Learner, *classes))) - {'wd','moms','wd_bn_bias','train_bn','default_cbs'}
     return {f'learner.{k}':v for k,v in vars(learn).items() if k not in _looked_at and k not in noted and k[0]!='_' and all(v is not o for o in learn.cbs)}
 
 def _arch(learn): return getattr(getattr(learn, 'arch', None), '__name__', None) or type(learn.model).__name__
@@ -281,16 +283,25 @@ def _params(learn):
     def text(p): return (groups.get(id(p), 'not in the optimizer, ') if groups else '') + ('trained' if p.requires_grad else 'frozen')
     return {f'learner.params.{n}':text(p) for n,p in learn.model.named_parameters()}
 
+def _tensors(model):
+    "Names of each parameter and buffer; more than one where it is shared"
+    res = {}
+    for n,t in (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)): res.setdefault(id(t), []).append((n,t))
+    return res
+
+def _shape_text(t, names): return f"{str(t.dtype)[6:]} {list(t.shape)}{f' shared by ' + ', '.join(names) if len(names)>1 else ''}"
+
 def _walked(learn):
     "The lines of the learner's parts; of many the deepest are folded"
     keep,watch = _callbacks(learn)
     known = {id(o):None for o in (learn, learn.dls, learn.opt, *learn.dls.loaders) if o is not None}
     saved = learn.model.state_dict()
-    weights = {id(t):f'{str(t.dtype)[6:]} {list(t.shape)}' for n,t in named_tensors(learn.model).items() if n in saved}
+    weights = {id(t):_shape_text(ns[0][1], [n for n,_ in ns]) for ns in _tensors(learn.model).values() for t in [ns[0][1]] if ns[0][0] in saved}
     roots = {'learner.arch':learn.model, 'learner.loss':learn.loss_func, 'learner.opt':_optimizer(learn), 'learner.splitter':learn.splitter,
              **{f'learner.callbacks.{n}':_settings_of(o) for n,o in keep.items()}, **{f'learner.metrics.{i}':getattr(o, 'func', o) for i,o in enumerate(learn.metrics)}, **_own(learn)}
+    if is_users(type(learn)): roots[f'learner:{type(learn).__name__}'] = type(learn)
     lines,parts = describe(roots, {**known, **weights}),{}
-    for k,v in {**lines, 'learner.arch':_arch(learn), **_params(learn)}.items(): parts.setdefault(k.removeprefix('state.').split('.')[1], {})[k] = v
+    for k,v in {**lines, 'learner.arch':_arch(learn), **_params(learn)}.items(): parts.setdefault(re.split('[.:]', k.removeprefix('state.'))[1], {})[k] = v
     lines = {k:v for d in parts.values() for k,v in folded(d).items()}
     return {**lines, 'learner.callbacks':', '.join(keep) or 'none', 'learner.watchers':', '.join(watch) or 'none'}
 
