@@ -10,10 +10,11 @@ from fastai_repro.data import ReproDataBlock,repro_dls
 from fastai_repro.layers import find_nondeterministic,on_cpu,replace_nondeterministic
 from fastai_repro.manifest import RunManifest
 from fastai_repro.callback import ReproCallback
-from fastai_repro.trace import TraceCallback,Divergence,compare_traces
+from fastai_repro.trace import TraceCallback
+from fastai_repro.traces import Divergence,compare_traces
 from fastai_repro.state import register_resume
 from fastai_repro.resume import ResumeCallback
-from fastai_repro.verify import verify,assert_reproducible,assert_worker_invariant
+from fastai_repro.verification import verify,assert_reproducible,assert_worker_invariant
 from fastai_repro.comparison import Comparison
 from fastai_repro.paired import compare
 from fastai_repro.several import Comparisons,compare_all
