@@ -34,7 +34,7 @@ from .verification import check_steps,check_vary,verify_program
 try: import fcntl
 except ImportError: fcntl = None
 
-# %% ../nbs/38_cli.ipynb #c7ccc2ca
+# %% ../nbs/38_cli.ipynb #e8894dbe
 def _check_script(script):
     if not Path(script).exists(): _fail(f"`script` is {script!r}, which does not exist: pass the program first and then its arguments")
     if not Path(script).is_file() or Path(script).suffix not in ('.py','.ipynb'): _fail(f"`script` is {script!r}, which is no .py or .ipynb file: pass the program first and then its arguments")
@@ -88,7 +88,7 @@ def run(
         if o and not (goes_on and o is manifest): Path(o).unlink(missing_ok=True)
     trace,manifest,resume = (o and str(Path(o).resolve()) for o in (trace, manifest, resume))
     spec = RunSpec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, manifest=manifest)
-    if resume: spec.first = [(__name__, '_resume_trainings', (resume, every))]
+    if resume: spec.first = [('fastai_repro.cli', '_resume_trainings', (resume, every))]
     with tempfile.TemporaryDirectory() as tmp:
         p = launch_run(spec, tmp)
         while True:
@@ -295,7 +295,7 @@ def look_at_items(
     if paths and all(isinstance(o, PurePath) for o in paths) and paths!=sorted(paths, key=lambda o: o.as_posix()):
         yield Finding('warning', f'{len(paths)} files are in the order in which the file system lists them', 'sort them (`get_items=lambda p: sorted(get_image_files(p))`), or `ReproDataBlock`')
 
-# %% ../nbs/38_cli.ipynb #6c051a38
+# %% ../nbs/38_cli.ipynb #fe68b562
 def _watch_program(file):
     "In the process of the program: note findings, and stop it before it trains"
     found,plain,unseeded,start = [],DataBlock.datasets,WeakSet(),torch.initial_seed()
@@ -318,7 +318,7 @@ def _watch_program(file):
 def _examine(script, args):
     with tempfile.TemporaryDirectory() as tmp:
         file = Path(tmp)/'found.json'
-        p = launch_run(RunSpec(script=script, args=args, trackers_off=True, first=[(__name__, '_watch_program', (str(file),))]), tmp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
+        p = launch_run(RunSpec(script=script, args=args, trackers_off=True, first=[('fastai_repro.cli', '_watch_program', (str(file),))]), tmp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
         out,_ = p.communicate()
         if p.returncode: _fail(f'{out[-4000:]}\nthe program failed with status {_status(p.returncode)}')
         if not file.exists(): _fail(f'{script} made no `Learner` that wanted to train')

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['causes', 'Trace', 'steps_in', 'results_of', 'Divergence', 'Case', 'explain', 'first_difference', 'compare_traces']
 
-# %% ../nbs/35_traces.ipynb #f7b47005
-import json,math,warnings
+# %% ../nbs/35_traces.ipynb #5a60435b
+import json,math,os,warnings
 from collections import Counter,defaultdict
 from dataclasses import dataclass,field
 from html import escape
@@ -275,7 +275,7 @@ class _Parting:
 
 def _reads(what, generator): return what=='data' or what=='forward' and generator not in ('python','numpy')
 
-# %% ../nbs/35_traces.ipynb #96665b93
+# %% ../nbs/35_traces.ipynb #e6dbd9a9
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -347,8 +347,8 @@ def _begun_data(c):
     return _if(c.d.what=='data' and who and gens and not workers and not any(o.get('repro') for o in c.fits) and not c.d.name.startswith('the order'), who=who, gens=', '.join(gens))
 
 def _remembers(c):
-    made = [o['made'].get('draws') for o in c.lines if o and 'failed' not in o.get('made', {'failed':1})]
-    return _if(c.d.what=='data' and len(made)==2 and (made[0] is None)!=(made[1] is None), who=next((o for o in made if o), ''))
+    who = next((o['keeps'] for o in c.has('made') if o.get('keeps')), None)
+    return _if(c.d.what=='data' and who, who=who)
 
 def _twice(c):
     "What the module that differs first gave when it was called again"
@@ -392,7 +392,8 @@ def _callback(c):
     who = next((k.removeprefix('without ') for k,ok in c.tried.items() if ok and k.startswith('without ')), None)
     return _if(who, who=who, hint=_hint(c, who))
 def _cell(c): return _if(c.tried.get('cell'), **c.cell)
-def _left(c): return _if(c.files and (c.recurs is False or c.tried.get('files')), files=', '.join(c.files[:3]))
+def _shown(files): return ', '.join(os.path.relpath(o) if o.startswith(os.getcwd()) else o for o in files[:3])
+def _left(c): return _if(c.files and (c.recurs is False or c.tried.get('files')), files=_shown(c.files))
 
 causes = [ # test, cause, remedy
     (_settings_differ, 'the trainings have other settings: {name} {a} and {b}', 'compare trainings with the same arguments'),
@@ -408,7 +409,7 @@ causes = [ # test, cause, remedy
     (_held_layer, '{name} draws from a generator of its own ({path}), which was in another state when the training began', 'seed it when it is made' + _and_callback),
     (_layer_outside, '{name} gives other bits when it is called again with the same input and generators, also with one thread: it uses a random source that no seed controls{hint}', _own_source),
     (_held_data, '{who} draws from a generator of its own ({path}), which was in another state when the training began', 'seed it when it is made; a `ReproCallback(42)` does for every item'),
-    (_remembers, '{who} draws in one run and not in the other for the same items: it keeps what it made before, and gives it again', 'cache only what does not draw, or cache before the random transforms'),
+    (_remembers, '{who}, or what it calls, keeps what it made before: a copy follows the seed when it makes these items first, and not when it makes them again', 'cache only what does not draw, or cache before the random transforms'),
     (_workers, 'the loaders have {a} and {b} workers; with the same number the runs are the same.{fix}', '`--fix` on the command line, a `ReproCallback(42)` in the program, or the same number of workers'),
     (_varied, 'the result depends on {what}: with the same value two runs are the same{fix}', 'use the same value for runs that are to be compared'),
     (_left, 'the program reads what its last run left: {files}', 'delete the file before the program starts, or write it to a new folder each time'),
@@ -416,6 +417,9 @@ causes = [ # test, cause, remedy
     (_callback, 'without the callback {who} the runs are the same{hint}', 'let {who} draw from `random`, `numpy.random` or `torch`, with a `ReproCallback(42)`, or leave it out'),
     (_few_items, 'the data changed: only the items {items} of the dataset differ, every time they come', 'compare the files of these items; the manifest of a run notes the digest of every file'),
     (_begun_data, '{who} draws from generators that were not seeded before the training began: their states differed then ({gens})', 'set the seed before loaders and model are made (`set_seed(42)`)' + _and_callback),
+    (_tried('clock'), 'the clock: with a clock that tells every run the same time the runs are the same', 'take seeds and numbers from somewhere else than the clock'),
+    (_tried('system'), "the system's random source (`os.urandom`, `uuid4`, `secrets`): with one that gives every run the same the runs are the same", _own_source),
+    (_tried('seeds'), 'a generator gets another seed in each run, or none: with the same seed in all of them the runs are the same', 'give every generator a fixed seed' + _and_callback),
     (_tried('hash seed'), 'the hash seed: with PYTHONHASHSEED=42 for both the runs are the same, so something goes by the order of a `set`, or by `hash`', 'sort what comes from a `set`, and start Python with PYTHONHASHSEED=42'),
     (_tried('seed'), 'something drew before a seed was set: with all generators seeded before the program starts the runs are the same', 'begin the program with `set_seed(42)`' + _and_callback),
     (_tried('fix'), 'numbers were drawn that the seed of the program does not reach: with `--fix` the runs are the same', '`--fix` on the command line, or a `ReproCallback(42)` in the program'),
@@ -423,7 +427,7 @@ causes = [ # test, cause, remedy
     (_tried('strict'), "a kernel is not deterministic: with `--strict` (torch's deterministic algorithms) the runs are the same", '`--strict`, or `ReproCallback(42, strict=True)`'),
 ]
 
-# %% ../nbs/35_traces.ipynb #a3f3a23a
+# %% ../nbs/35_traces.ipynb #63c3d669
 _decides = {'torch':'other kernels', 'device':'another device', 'gpu':'another GPU model', 'cpu':'another instruction set', 'threads':'sums in another order', 'cudnn':'other kernels',
             'cudnn_deterministic':'other kernels', 'cudnn_benchmark':'other kernels', 'deterministic':'other kernels', 'precision':'other rounding', 'cudnn_tf32':'other rounding'}
 
@@ -434,15 +438,18 @@ def _environment(c):
     if str(ea['device']).startswith('cuda') and str(eb['device']).startswith('cuda') and c.d.what!='init': names = [n for n in names if n not in ('threads','cpu')]
     return [f'{n} {ea.get(n)} and {eb.get(n)}' + (f' ({_decides[n]})' if n in _decides else '') for n in names if ea.get(n)!=eb.get(n)]
 
+_words_tried = dict(settings='the same settings', seed='all generators seeded before the program starts', fix='`--fix`', strict='`--strict`', clock='a clock that tells every run the same time',
+                    system="the same from the system's random source", seeds='the same seed wherever the program seeds', files='the same files')
+
 def _facts(c):
     if found := _environment(c): yield 'the environment differs, which can be why: ' + ', '.join(found)
     if c.cell.get('variable'): yield f"after cell {c.cell['cell']} {c.cell['variable']} differs"
     if c.d.what=='generators': yield f'something drew from {c.d.name!r} in one run and not in the other'
     if c.d.what=='init' and c.d.fit: yield f'all was the same to the end of training {c.d.fit-1}: the weights were changed after it'
     if c.d.what=='data' and c.d.name=='the order of the items' and sorted(c.d.a)==sorted(c.d.b): yield 'the same items, in another order'
-    if c.files: yield f"the second run read what the first had written: {', '.join(c.files[:3])}"
+    if c.files: yield f"the second run read what the first had written: {_shown(c.files)}"
     if c.recurs is False: yield 'two more runs were the same: the difference comes and goes'
-    if same := [k for k,ok in c.tried.items() if ok is False]: yield 'tried, and the runs still differ: ' + ', '.join(same)
+    if same := [k for k,ok in c.tried.items() if ok is False]: yield 'tried, and the runs still differ: ' + ', '.join(_words_tried.get(o, o) for o in same)
     if c.tried.get('seed') is None and c.d.what in ('data','forward') and any(_twice(c)): yield f'{_twice(c)[0]} gives other bits when it is called again with the same input and generators'
 
 def _next(c):

@@ -6,8 +6,8 @@
 __all__ = ['Verdict', 'run_name', 'verify_program', 'verify', 'check_steps', 'check_vary', 'assert_reproducible',
            'assert_worker_invariant']
 
-# %% ../nbs/37_verification.ipynb #f446fba6
-import inspect,itertools,shutil,sys,tempfile
+# %% ../nbs/37_verification.ipynb #dc69dc9b
+import inspect,itertools,os,sys,tempfile,time
 from dataclasses import dataclass,field
 from html import escape
 from numbers import Integral
@@ -16,7 +16,7 @@ from fastai.learner import Learner
 from .cells import read_notes,suspect_cells
 from .trace import trace_levels
 from .traces import Divergence,explain,first_difference,results_of,steps_in
-from .process import ProgramFailed,RunSpec,files_in,left_behind,pickle_functions,run_settings,traced_run
+from .process import ProgramFailed,RunSpec,left_behind,pickle_functions,run_settings,traced_run
 
 # %% ../nbs/37_verification.ipynb #99ceb9a2
 @dataclass
@@ -55,7 +55,7 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/37_verification.ipynb #ab9fd77a
+# %% ../nbs/37_verification.ipynb #ce75bea5
 _computed = 'forward','loss','backward','optimizer'
 
 class _Program:
@@ -84,12 +84,13 @@ class _Program:
         runs = self.pair(case, title, **changes)
         return None if runs is None else first_difference(runs[0].trace, runs[1].trace)[0] is None
 
-    def keep(self, run):
-        "Copies of the files that a run wrote, to be put back"
+    def keep(self, since):
+        "Copies of the files in the working folder that were written since a time, to be put back"
         self.kept,size = {},0
-        for path in files_in(run.files)[0]:
-            if not Path(path).is_file() or (size := size+Path(path).stat().st_size)>2**26: continue
-            self.kept[path] = Path(path).read_bytes()
+        files = (Path(d)/f for d,_,fs in os.walk('.') for f in fs)
+        for o in itertools.islice(files, 20_000):
+            if not o.is_file() or o.stat().st_mtime<since or (size := size+o.stat().st_size)>2**26: continue
+            self.kept[os.path.realpath(o)] = o.read_bytes()
     def put_back(self, paths):
         for o in paths:
             if o in self.kept: Path(o).write_bytes(self.kept[o])
@@ -119,6 +120,7 @@ def _experiments(case, program):
         yield 'seed', dict(seed=42)
         if case.tried.get('seed') and env.get('hash_seed')=='random': yield 'hash seed', dict(vary={**program.settings[0], 'hash_seed':42})
     for o in case.fits[0].get('callbacks', []) if what!='init' else (): yield f'without {o}', dict(without=(o,))
+    for o in ('clock','system','seeds'): yield o, dict(fixed=(o,))
     if what in ('forward','backward') and str(case.fits[0].get('device'))=='cpu' and env.get('threads', 1)>1: yield 'one thread', dict(vary={**program.settings[0], 'threads':1})
     if what in ('forward','backward') and not case.strict: yield 'strict', dict(strict=True)
     if not case.fix: yield 'fix', dict(fix=True, seed=42)
@@ -175,10 +177,10 @@ def verify_program(
     settings = [combos[i%len(combos)] for i in range(max(runs, len(combos)))]
     names = [run_name(i, o) for i,o in enumerate(settings)]
     with tempfile.TemporaryDirectory() as tmp:
-        program,made = _Program(spec, settings, tmp, progress),[]
+        program,made,start = _Program(spec, settings, tmp, progress),[],time.time()
         for i,o in enumerate(names):
             made.append(program.run(o, i))
-            if not i: program.keep(made[0])
+            if not i: program.keep(start)
         found = {i:first_difference(made[0].trace, made[i].trace) for i in range(1, len(made))}
         differ = {i:c for i,(c,_) in found.items() if c}
         results = [dict(run=n, **results_of(o.trace)) for n,o in zip(names, made)]
