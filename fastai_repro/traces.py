@@ -275,7 +275,7 @@ class _Parting:
 
 def _reads(what, generator): return what=='data' or what=='forward' and generator not in ('python','numpy')
 
-# %% ../nbs/35_traces.ipynb #e6dbd9a9
+# %% ../nbs/35_traces.ipynb #d6f001b3
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -315,11 +315,11 @@ def _vocab_order(c): return _if(c.d.what in ('data','init') and any(_reordered(c
 def _rows_of(trace, fit, epoch):
     "The items of an epoch by their bits"
     rows = [o['rows'].get('x0', '') for o in trace.steps(fit) if o['epoch']==epoch]
-    return Counter(r[i:i+8] for r in rows for i in range(0, len(r), 8))
+    return [r[i:i+8] for r in rows for i in range(0, len(r), 8)]
 def _same_items(c):
     if c.d.what!='data' or c.d.name.startswith('number') or not c.d.traces: return None
     x,y = (_rows_of(t, c.d.fit, c.d.epoch) for t in c.d.traces)
-    return _if(len(x)>1 and x==y)
+    return _if(len(x)>1 and x!=y and Counter(x)==Counter(y))
 
 def _outside(c):
     made = [o for k in (dict(data='made', loss='loss_made', optimizer='step_made').get(c.d.what),) if k for o in c.has(k) if o.get('outside')]
@@ -399,32 +399,64 @@ causes = [ # test, cause, remedy
     (_settings_differ, 'the trainings have other settings: {name} {a} and {b}', 'compare trainings with the same arguments'),
     (_loaders_differ, 'the loaders differ: {name} {a} and {b}', 'compare trainings on the same data and batch size'),
     (_models_differ, 'the two traces are of different models', 'compare trainings of the same model'),
-    (_cell, '{variable}, made in cell {cell}, differs: with the same value in both runs they are the same', 'seed what cell {cell} draws from, or give it a fixed value'),
-    (_hyper, 'a hyper-parameter was set to another value: {name}, {a} and {b}', 'look for what sets it: a schedule, a callback, an argument of the fit'),
-    (_files_order, 'the same items were listed in another order', 'sort them, as in `get_items=lambda p: sorted(get_image_files(p))`, or use `ReproDataBlock`, which does'),
-    (_vocab_order, 'the same labels or words were listed in another order', 'sort the vocabulary; where it comes from a `set`, start Python with PYTHONHASHSEED=42 as well'),
-    (_outside, '{who} gives other bits for the same input, with all generators put back: it uses a random source that no seed controls{hint}', _own_source),
-    (_kernel, '{name} gives other bits when it is called again with the same input and generators, and {outcome}{kernel}: its kernel is not deterministic', '`--strict`, or `ReproCallback(42, strict=True)`'),
-    (_race, '{name} gives other bits when it is called again with the same input and generators, and repeats with one thread: its threads race', '`--strict`, or one thread (`torch.set_num_threads(1)`)'),
-    (_held_layer, '{name} draws from a generator of its own ({path}), which was in another state when the training began', 'seed it when it is made' + _and_callback),
-    (_layer_outside, '{name} gives other bits when it is called again with the same input and generators, also with one thread: it uses a random source that no seed controls{hint}', _own_source),
-    (_held_data, '{who} draws from a generator of its own ({path}), which was in another state when the training began', 'seed it when it is made; a `ReproCallback(42)` does for every item'),
-    (_remembers, '{who}, or what it calls, keeps what it made before: a copy follows the seed when it makes these items first, and not when it makes them again', 'cache only what does not draw, or cache before the random transforms'),
-    (_workers, 'the loaders have {a} and {b} workers; with the same number the runs are the same.{fix}', '`--fix` on the command line, a `ReproCallback(42)` in the program, or the same number of workers'),
-    (_varied, 'the result depends on {what}: with the same value two runs are the same{fix}', 'use the same value for runs that are to be compared'),
-    (_left, 'the program reads what its last run left: {files}', 'delete the file before the program starts, or write it to a new folder each time'),
+    (_cell, '{variable}, made in cell {cell}, differs: with the same value in both runs they are the same',
+     'seed what cell {cell} draws from, or give it a fixed value'),
+    (_hyper, 'a hyper-parameter was set to another value: {name}, {a} and {b}',
+     'look for what sets it: a schedule, a callback, an argument of the fit'),
+    (_files_order, 'the same items were listed in another order',
+     'sort them, as in `get_items=lambda p: sorted(get_image_files(p))`, or use `ReproDataBlock`, which does'),
+    (_vocab_order, 'the same labels or words were listed in another order',
+     'sort the vocabulary; where it comes from a `set`, start Python with PYTHONHASHSEED=42 as well'),
+    (_outside,
+     '{who} gives other bits for the same input, with all generators put back: it uses a random source that no seed controls{hint}',
+     _own_source),
+    (_kernel,
+     '{name} gives other bits when it is called again with the same input and generators, and {outcome}{kernel}: its kernel is not deterministic',
+     '`--strict`, or `ReproCallback(42, strict=True)`'),
+    (_race,
+     '{name} gives other bits when it is called again with the same input and generators, and repeats with one thread: its threads race',
+     '`--strict`, or one thread (`torch.set_num_threads(1)`)'),
+    (_held_layer, '{name} draws from a generator of its own ({path}), which was in another state when the training began',
+     'seed it when it is made' + _and_callback),
+    (_layer_outside,
+     '{name} gives other bits when it is called again with the same input and generators, also with one thread: it uses a random source that no seed controls{hint}',
+     _own_source),
+    (_held_data, '{who} draws from a generator of its own ({path}), which was in another state when the training began',
+     'seed it when it is made; a `ReproCallback(42)` does for every item'),
+    (_remembers,
+     '{who}, or what it calls, keeps what it made before: a copy follows the seed when it makes these items first, and not when it makes them again',
+     'cache only what does not draw, or cache before the random transforms'),
+    (_workers, 'the loaders have {a} and {b} workers; with the same number the runs are the same.{fix}',
+     '`--fix` on the command line, a `ReproCallback(42)` in the program, or the same number of workers'),
+    (_varied, 'the result depends on {what}: with the same value two runs are the same{fix}',
+     'use the same value for runs that are to be compared'),
+    (_left, 'the program reads what its last run left: {files}',
+     'delete the file before the program starts, or write it to a new folder each time'),
     (_same_items, 'the same items come in another order', 'sort what is listed, and collect results in the order of their inputs'),
-    (_callback, 'without the callback {who} the runs are the same{hint}', 'let {who} draw from `random`, `numpy.random` or `torch`, with a `ReproCallback(42)`, or leave it out'),
-    (_few_items, 'the data changed: only the items {items} of the dataset differ, every time they come', 'compare the files of these items; the manifest of a run notes the digest of every file'),
-    (_begun_data, '{who} draws from generators that were not seeded before the training began: their states differed then ({gens})', 'set the seed before loaders and model are made (`set_seed(42)`)' + _and_callback),
-    (_tried('clock'), 'the clock: with a clock that tells every run the same time the runs are the same', 'take seeds and numbers from somewhere else than the clock'),
-    (_tried('system'), "the system's random source (`os.urandom`, `uuid4`, `secrets`): with one that gives every run the same the runs are the same", _own_source),
-    (_tried('seeds'), 'a generator gets another seed in each run, or none: with the same seed in all of them the runs are the same', 'give every generator a fixed seed' + _and_callback),
-    (_tried('hash seed'), 'the hash seed: with PYTHONHASHSEED=42 for both the runs are the same, so something goes by the order of a `set`, or by `hash`', 'sort what comes from a `set`, and start Python with PYTHONHASHSEED=42'),
-    (_tried('seed'), 'something drew before a seed was set: with all generators seeded before the program starts the runs are the same', 'begin the program with `set_seed(42)`' + _and_callback),
-    (_tried('fix'), 'numbers were drawn that the seed of the program does not reach: with `--fix` the runs are the same', '`--fix` on the command line, or a `ReproCallback(42)` in the program'),
-    (_tried('one thread'), 'the number of threads: with one thread the runs are the same, so threads race', '`--strict`, or one thread (`torch.set_num_threads(1)`)'),
-    (_tried('strict'), "a kernel is not deterministic: with `--strict` (torch's deterministic algorithms) the runs are the same", '`--strict`, or `ReproCallback(42, strict=True)`'),
+    (_callback, 'without the callback {who} the runs are the same{hint}',
+     'let {who} draw from `random`, `numpy.random` or `torch`, with a `ReproCallback(42)`, or leave it out'),
+    (_few_items, 'the data changed: only the items {items} of the dataset differ, every time they come',
+     'compare the files of these items; the manifest of a run notes the digest of every file'),
+    (_begun_data, '{who} draws from generators that were not seeded before the training began: their states differed then ({gens})',
+     'set the seed before loaders and model are made (`set_seed(42)`)' + _and_callback),
+    (_tried('clock'), 'the clock: with a clock that tells every run the same time the runs are the same',
+     'take seeds and numbers from somewhere else than the clock'),
+    (_tried('system'),
+     "the system's random source (`os.urandom`, `uuid4`, `secrets`): with one that gives every run the same the runs are the same",
+     _own_source),
+    (_tried('seeds'), 'a generator gets another seed in each run, or none: with the same seed in all of them the runs are the same',
+     'give every generator a fixed seed' + _and_callback),
+    (_tried('hash seed'),
+     'the hash seed: with PYTHONHASHSEED=42 for both the runs are the same, so something goes by the order of a `set`, or by `hash`',
+     'sort what comes from a `set`, and start Python with PYTHONHASHSEED=42'),
+    (_tried('seed'), 'something drew before a seed was set: with all generators seeded before the program starts the runs are the same',
+     'begin the program with `set_seed(42)`' + _and_callback),
+    (_tried('fix'), 'numbers were drawn that the seed of the program does not reach: with `--fix` the runs are the same',
+     '`--fix` on the command line, or a `ReproCallback(42)` in the program'),
+    (_tried('one thread'), 'the number of threads: with one thread the runs are the same, so threads race',
+     '`--strict`, or one thread (`torch.set_num_threads(1)`)'),
+    (_tried('strict'), "a kernel is not deterministic: with `--strict` (torch's deterministic algorithms) the runs are the same",
+     '`--strict`, or `ReproCallback(42, strict=True)`'),
 ]
 
 # %% ../nbs/35_traces.ipynb #63c3d669
