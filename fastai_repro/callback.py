@@ -22,7 +22,7 @@ from .streams import check_seed,stream_key,stream_keys
 from .seed import isolated,is_seeded,seed_all,deterministic,_check_strict
 from .objects import Generators,opaque
 from .state import LearnerState,named_callbacks,named_tensors
-from .digest import digest
+from .digests import digest
 from .loaders import key_dls,say_left_out,say_unkeyed
 from .manifest import RunWriter
 from .layers import replace_nondeterministic

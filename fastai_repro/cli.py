@@ -22,7 +22,7 @@ from fastcore.script import call_parse
 from fastai.callback.schedule import LRFinder
 from fastai.data.block import DataBlock
 from fastai.learner import Learner
-from .digest import digest
+from .digests import digest
 from .loaders import is_keyed
 from .layers import find_nondeterministic
 from .manifest import atomic_open

@@ -16,7 +16,7 @@ import torch
 from fastcore.basics import noop
 from .credentials import masked
 from .objects import functions_of,is_installed
-from .digest import digest
+from .digests import digest
 from .description import describe,plain,source_id,source_ids
 
 # %% ../nbs/24_environment.ipynb #b0541238

@@ -28,7 +28,7 @@ from .credentials import masked
 from .record import RunManifest,SCHEMA
 from .seed import isolated
 from .objects import is_opaque,is_users,set_by_methods
-from .digest import digest
+from .digests import digest
 from .state import named_callbacks
 from .description import describe,folded,named,plain
 from .environment import code_fields,machine_fields,module_fields,package_fields,read_fields,script_path

@@ -23,7 +23,7 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from . import streams
 from .streams import check_seed,fix_streams
-from .digest import digest
+from .digests import digest
 from .files import atomic_open
 from .manifest import RunManifest
 from .process import ProgramFailed,RunSpec,after_init,equip_learner,failure_text,fix_program

@@ -27,7 +27,7 @@ from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner,Recorder
 from .objects import functions_of,is_generator,is_opaque,is_installed,is_users,names_in,set_by_methods
-from .digest import digest
+from .digests import digest
 
 # %% ../nbs/17_state.ipynb #3918151b
 @lru_cache(maxsize=None)
