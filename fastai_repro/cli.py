@@ -34,7 +34,7 @@ from .verification import check_steps,check_vary,verify_program
 try: import fcntl
 except ImportError: fcntl = None
 
-# %% ../nbs/38_cli.ipynb #e8894dbe
+# %% ../nbs/38_cli.ipynb #9ce1f4a3
 def _check_script(script):
     if not Path(script).exists(): _fail(f"`script` is {script!r}, which does not exist: pass the program first and then its arguments")
     if not Path(script).is_file() or Path(script).suffix not in ('.py','.ipynb'): _fail(f"`script` is {script!r}, which is no .py or .ipynb file: pass the program first and then its arguments")
@@ -65,13 +65,18 @@ def _status(code): return code if code>=0 else 128-code  # as a shell has it for
 
 _rest = dict(nargs='...')
 
+def _earlier(path):
+    "What an earlier run of the same command has written"
+    path = Path(path)
+    return [] if path.is_dir() else [path, *(o for o in path.parent.glob(f'{path.stem}-*{path.suffix}') if o.stem[len(path.stem)+1:].isdigit())]
+
 @call_parse
 def run(
     script:str, # Program, .py or .ipynb
     *args:Annotated[str, _rest], # Its arguments
     seed:int=42, # Seed everything before the program starts
     trace:str=None, # File to write a trace to
-    manifest:str=None, # File to write the manifest of the first training to
+    manifest:str=None, # File to write the manifest of the first learner's training to, further ones beside it as FILE-2.json, ...; or a folder
     strict:bool=False, # Use torch's deterministic algorithms?
     fix:bool=False, # Make an unmodified program reproducible?
     resume:str=None, # Folder for checkpoints: the same command goes on where it was killed; needs `--fix`
@@ -83,9 +88,9 @@ def run(
     for name,o in dict(trace=trace, manifest=manifest, resume=resume).items(): _check_folder(name, o)
     every = _check_resume(resume, every, fix)
     this = dict(script=Path(script).name, arguments=digest(args), seed=seed, strict=strict)
-    goes_on = resume and _claim(Path(resume), this, manifest)
+    if resume: _claim(Path(resume), this)
     for o in (trace, manifest):
-        if o and not (goes_on and o is manifest): Path(o).unlink(missing_ok=True)
+        for old in _earlier(o) if o else (): old.unlink(missing_ok=True)
     trace,manifest,resume = (o and str(Path(o).resolve()) for o in (trace, manifest, resume))
     spec = RunSpec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, manifest=manifest)
     if resume: spec.first = [('fastai_repro.cli', '_resume_trainings', (resume, every))]
@@ -95,8 +100,8 @@ def run(
             try: return _status(p.wait())
             except KeyboardInterrupt: pass  # the program had it too, and ends in its own way
 
-# %% ../nbs/38_cli.ipynb #4ff30fae
-def _claim(folder, command, manifest):
+# %% ../nbs/38_cli.ipynb #10047a3d
+def _claim(folder, command):
     "Make `folder` that of `command`; has this command begun there before?"
     file,name = folder/'command.json',f"`--resume` is {str(folder)!r}, "
     try:
@@ -109,9 +114,6 @@ def _claim(folder, command, manifest):
     except (OSError,ValueError) as e: _fail(f"{name}which can't be used: {e}. Pass a folder where you may write")
     other = ', '.join(k for k,v in command.items() if then.get(k)!=v)
     if other: _fail(f"{name}which belongs to another command, with another {other}: pass another folder, or delete it to start anew")
-    if manifest and not Path(manifest).exists() and (folder/'0001.json').exists():
-        _fail(f"`--manifest` is written when the first training begins, and that of {str(folder)!r} has begun: "
-              "leave it out, or delete the folder to start anew")
     print(f'going on with the trainings in {folder}; to start anew, delete it', file=sys.stderr)
     return True
 

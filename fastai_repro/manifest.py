@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['data_fields', 'loader_fields', 'learner_fields', 'RunWriter']
 
-# %% ../nbs/25_manifest.ipynb #514f308f
+# %% ../nbs/25_manifest.ipynb #dfc66210
 import itertools,os,re,socket,time,uuid,warnings
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,6 +18,7 @@ import torch
 from fastcore.basics import noop,patch
 from fastcore.foundation import L
 from fastcore.xtras import is_listy
+from fastai.callback.core import CancelFitException
 from fastai.callback.schedule import ParamScheduler
 from fastai.data.load import SkipItemException
 from fastai.data.transforms import ColReader
@@ -28,7 +29,7 @@ from .credentials import masked
 from .record import RunManifest,SCHEMA
 from .seed import isolated
 from .objects import is_opaque,is_users,set_by_methods
-from .digests import digest
+from .digest import digest
 from .state import named_callbacks
 from .description import describe,folded,named,plain
 from .environment import code_fields,machine_fields,module_fields,package_fields,read_fields,script_path
@@ -397,7 +398,7 @@ def capture(cls:RunManifest,
     run = {'manifest.schema':SCHEMA, 'streams.scheme':SCHEME, 'seed':_seed_of(learn) if seed is None else seed, **read_fields('run', name=lambda: name, time=_now, host=socket.gethostname)}
     return cls({k:v for o in (run, *parts, _flatten(masked(_jsonable(config)), 'config') if config else {}) for k,v in o.items()})
 
-# %% ../nbs/25_manifest.ipynb #2cdf2e31
+# %% ../nbs/25_manifest.ipynb #edf5e44d
 def _is_in(folder, data):
     "Does `folder` lie in the data's own folder? Where the working folder does too, that folder is more than the data's"
     folder,data,here = (Path(o).resolve() for o in (folder, data, '.'))
@@ -478,6 +479,9 @@ class RunWriter:
         self._try(self._begin, learn, seed)
         start,before,state,error = time.time(),_values(learn),'finished',None
         try: yield
+        except CancelFitException:
+            state = 'cancelled'
+            raise
         except BaseException as e:
             state,error = 'failed' if isinstance(e, Exception) else 'interrupted',type(e).__name__
             raise

@@ -6,7 +6,7 @@
 __all__ = ['trace_levels', 'draws_of', 'environment', 'TraceCallback', 'suspects_of', 'repeats', 'made_again', 'batch_maker',
            'keeps_what_it_made']
 
-# %% ../nbs/32_trace.ipynb #b79ea949
+# %% ../nbs/32_trace.ipynb #2902560f
 import json,math,os,platform,struct,sys
 from collections import defaultdict
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ from .streams import stream_key
 from .objects import Generators,is_installed,is_users,opaque
 from .rehearsal import bits_of,culprit
 from .layers import find_nondeterministic
-from .manifest import _hash_seed
+from .environment import hash_seed
 from .callback import _QuickCallback,repro_of
 from .fingerprint import as_hex,fingerprint_of,generator_states,plan_of,row_fingerprints
 
@@ -67,7 +67,7 @@ def _holds_generator(o):
     others = [*o.children()] if isinstance(o, nn.Module) else [getattr(o, '__dict__', {}).get(k) for k in ('learn','_learn')]
     return len(Generators(dict(o=o), skip=others))>0
 
-# %% ../nbs/32_trace.ipynb #4ccc87c9
+# %% ../nbs/32_trace.ipynb #dc019787
 def _tensors_in(o):
     if isinstance(o, torch.Tensor): yield o
     elif isinstance(o, dict): yield from chain.from_iterable(map(_tensors_in, o.values()))
@@ -80,7 +80,7 @@ def environment():
     cuda,on = torch.backends.cuda,torch.cuda.is_available()
     return dict(python=platform.python_version(), torch=torch.__version__, fastai=fastai.__version__, numpy=np.__version__,
         cpu=torch.backends.cpu.get_cpu_capability(), threads=torch.get_num_threads(), gpu=torch.cuda.get_device_name() if on else None,
-        hash_seed=_hash_seed(), cublas=os.environ.get('CUBLAS_WORKSPACE_CONFIG'),
+        hash_seed=hash_seed(), cublas=os.environ.get('CUBLAS_WORKSPACE_CONFIG'),
         cudnn=torch.backends.cudnn.version() if on else None, cudnn_deterministic=torch.backends.cudnn.deterministic, cudnn_benchmark=torch.backends.cudnn.benchmark,
         deterministic=torch.are_deterministic_algorithms_enabled(), precision=torch.get_float32_matmul_precision(), cudnn_tf32=torch.backends.cudnn.allow_tf32)
 
