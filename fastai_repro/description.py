@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['source_id', 'source_ids', 'code_id', 'named', 'shorter', 'plain', 'tensor_text', 'folded', 'describe']
 
-# %% ../nbs/19_description.ipynb #92a22fa6
+# %% ../nbs/19_description.ipynb #65d01afe
 import ast,inspect,json,math,os,pickle,re,textwrap
 from collections import Counter,deque
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from fastcore.foundation import L
 from fasttransform import Pipeline,Transform
 from .credentials import masked,masked_source
 from .objects import attributes_set,functions_of,is_generator,is_installed,is_opaque,is_users,parts_of,set_by_methods
-from .digest import digest
+from .digests import digest
 from .state import is_all_attributes
 
 # %% ../nbs/19_description.ipynb #dc0b6551

@@ -6,7 +6,7 @@
 __all__ = ['read_fields', 'package_fields', 'hash_seed', 'machine_fields', 'script_path', 'is_installed_folder', 'user_modules',
            'cells_run', 'module_fields', 'code_fields']
 
-# %% ../nbs/24_environment.ipynb #af4626f9
+# %% ../nbs/24_environment.ipynb #45d5dff4
 import json,os,platform,re,subprocess,sys
 from functools import lru_cache
 from importlib.metadata import distributions
@@ -16,7 +16,7 @@ import torch
 from fastcore.basics import noop
 from .credentials import masked
 from .objects import functions_of,is_installed
-from .digest import digest
+from .digests import digest
 from .description import describe,plain,source_id,source_ids
 
 # %% ../nbs/24_environment.ipynb #b0541238

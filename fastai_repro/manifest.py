@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['data_fields', 'loader_fields', 'learner_fields', 'RunWriter']
 
-# %% ../nbs/25_manifest.ipynb #dfc66210
+# %% ../nbs/25_manifest.ipynb #c94e37ee
 import itertools,os,re,socket,time,uuid,warnings
 from contextlib import contextmanager
 from functools import lru_cache
@@ -29,7 +29,7 @@ from .credentials import masked
 from .record import RunManifest,SCHEMA
 from .seed import isolated
 from .objects import is_opaque,is_users,set_by_methods
-from .digest import digest
+from .digests import digest
 from .state import named_callbacks
 from .description import describe,folded,named,plain
 from .environment import code_fields,machine_fields,module_fields,package_fields,read_fields,script_path
