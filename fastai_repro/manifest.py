@@ -250,7 +250,7 @@ def loader_fields(
                          stats=each(_stats), num_workers=attr('num_workers'), pin_memory=attr('pin_memory'))
     return {**_common(list(map(_of_loader, dls.loaders))), **folded(_common([_of_dataset(_dataset(dl)) for dl in dls.loaders])), **fields}
 
-# %% ../nbs/25_manifest.ipynb #9cd87855
+# %% ../nbs/25_manifest.ipynb #d296f3a1
 _bookkeeping = 'callback.core.TrainEvalCallback','learner.Recorder','learner.CastToTensor','learner.SkipToEpoch','callback.schedule.ParamScheduler'
 _watchers = {f'fastai.callback.{o}' for o in '''progress.ProgressCallback progress.ShowGraphCallback progress.CSVLogger hook.ActivationStats wandb.WandbCallback
 tensorboard.TensorBoardCallback neptune.NeptuneCallback comet.CometCallback core.FetchPredsCallback core.GatherPredsCallback data.CollectDataCallback'''.split()}
@@ -270,7 +270,7 @@ def _own(learn):
     "What the learner was given besides: all but what fastai itself notes on it"
     classes = {k for cb in learn.cbs for k in type(cb).__mro__ if not is_users(k)}
     noted = set().union(*(set_by_methods(c, but=(), of_any=True) for c in (Learner, *classes))) - {'wd','moms','wd_bn_bias','train_bn','default_cbs'}
-    return {f'learner.{k}':v for k,v in vars(learn).items() if k not in _looked_at and k not in noted and k[0]!='_' and all(v is not o for o in learn.cbs)}
+    return {f'learner.{k}':v for k,v in vars(learn).items() if k not in _looked_at and k not in noted and k[0]!='_' and all(v is not o for o in learn.cbs) and not is_opaque(type(v))}
 
 def _arch(learn): return getattr(getattr(learn, 'arch', None), '__name__', None) or type(learn.model).__name__
 
@@ -398,7 +398,7 @@ def capture(cls:RunManifest,
     run = {'manifest.schema':SCHEMA, 'streams.scheme':SCHEME, 'seed':_seed_of(learn) if seed is None else seed, **read_fields('run', name=lambda: name, time=_now, host=socket.gethostname)}
     return cls({k:v for o in (run, *parts, _flatten(masked(_jsonable(config)), 'config') if config else {}) for k,v in o.items()})
 
-# %% ../nbs/25_manifest.ipynb #edf5e44d
+# %% ../nbs/25_manifest.ipynb #e8769ee4
 def _is_in(folder, data):
     "Does `folder` lie in the data's own folder? Where the working folder does too, that folder is more than the data's"
     folder,data,here = (Path(o).resolve() for o in (folder, data, '.'))
@@ -478,6 +478,7 @@ class RunWriter:
         "Record a fit: its settings before, and how it ended"
         self._try(self._begin, learn, seed)
         start,before,state,error = time.time(),_values(learn),'finished',None
+        n = len(before or [])
         try: yield
         except CancelFitException:
             state = 'cancelled'
@@ -486,7 +487,7 @@ class RunWriter:
             state,error = 'failed' if isinstance(e, Exception) else 'interrupted',type(e).__name__
             raise
         finally:
-            rows = [] if _values(learn) is before else _values(learn)
+            rows = (_values(learn) or [])[n if _values(learn) is before else 0:]
             if state=='finished' and cancelled(): state = 'cancelled'
             if self.manifest is not None: self._try(self._end, learn, state, time.time()-start, list(rows), error)
 
