@@ -184,7 +184,7 @@ def data_fields(
                           order=lambda: [_hash(map('\x1e'.join, zip(ks, rs))) for ks,rs in zip(keys(), rows())], vocab=lambda: _vocab(dls), path=lambda: located()[1] or _prefix(dss)),
             **{k:v for k,v in optional.items() if v is not None}}
 
-# %% ../nbs/25_manifest.ipynb #f820237e
+# %% ../nbs/25_manifest.ipynb #3b151a30
 def _same(values):
     "One value where all are the same"
     values = list(values)
@@ -235,9 +235,8 @@ def _of_dataset(ds):
     if ds is None or isinstance(ds, (list,tuple,L)): return {}
     tls = list(getattr(ds, 'tls', []))
     procs = {'data.tfms.procs':ds.procs} if _is_tabular(ds) else {}
-    roots = {**procs, **{f'data.tfms.{i}':tl.tfms for i,tl in enumerate(tls)}, **{f'data.labels_from.{i}':_getter(tl) for i,tl in enumerate(_targets(ds)) if _getter(tl) is not noop}}
-    known = {k:v for k,v in _items_of(ds).items() if all(id(o)!=k for o in roots.values())}
-    return describe({**roots, 'data.dataset':ds}, known)
+    getters = {f'data.labels_from.{i}':_getter(tl) for i,tl in enumerate(_targets(ds)) if _getter(tl) is not noop}
+    return describe({**procs, **{f'data.tfms.{i}':tl.tfms for i,tl in enumerate(tls)}, 'data.dataset':ds}, _items_of(ds)) | describe(getters)
 
 def loader_fields(
     dls, # `DataLoaders`
