@@ -1610,6 +1610,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'fastai_repro/verification.py'),
                                            'fastai_repro.verification._Program.keep': ( 'verification.html#_program.keep',
                                                                                         'fastai_repro/verification.py'),
+                                           'fastai_repro.verification._Program.more': ( 'verification.html#_program.more',
+                                                                                        'fastai_repro/verification.py'),
                                            'fastai_repro.verification._Program.pair': ( 'verification.html#_program.pair',
                                                                                         'fastai_repro/verification.py'),
                                            'fastai_repro.verification._Program.put_back': ( 'verification.html#_program.put_back',

@@ -8,7 +8,7 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'after_ini
            'fix_seeds', 'note_files', 'left_behind', 'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress',
            'traced_run', 'failure_text']
 
-# %% ../nbs/36_process.ipynb #35079d54
+# %% ../nbs/36_process.ipynb #5d755186
 import inspect,io,itertools,json,os,pickle,random,runpy,subprocess,sys,time
 from dataclasses import dataclass,field
 from functools import lru_cache,partial,wraps
@@ -35,7 +35,7 @@ from .callback import ReproCallback
 from .trace import TraceCallback
 from .traces import steps_in
 
-# %% ../nbs/36_process.ipynb #a0fbb32f
+# %% ../nbs/36_process.ipynb #ce2ca56f
 @dataclass
 class RunSpec:
     "What a process is to run, and how"
@@ -165,7 +165,7 @@ def apply_vary(vary):
         _vary_torch(settings)
     if 'threads' in vary: torch.set_num_threads(int(vary['threads']))
 
-# %% ../nbs/36_process.ipynb #5a2d275b
+# %% ../nbs/36_process.ipynb #0f258360
 def _run_functions(spec):
     sys.path[:] = spec.path
     make_learner,train = pickle.loads(spec.functions)
