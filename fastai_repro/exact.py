@@ -629,7 +629,7 @@ def _randint(f, *args, generator=None, **kwargs):
 def _randperm(f, n, generator=None, dtype=None, **kwargs):
     return random_order(draw_key(generator), n, kwargs.get('device')).to(dtype or torch.int64)
 
-# %% ../nbs/09_exact.ipynb #0dfc1ac4
+# %% ../nbs/09_exact.ipynb #dc69292a
 @_op('linspace')
 def _linspace(f, start, end, steps, **kwargs):
     i = torch.arange(steps, device=kwargs.get('device')).double()
@@ -639,6 +639,25 @@ def _linspace(f, start, end, steps, **kwargs):
 def _places(n, align, like):
     i = torch.arange(n, device=like.device, dtype=torch.float64)*2
     return i/_full(max(n-1, 1), i)-1 if align else (i+1)/_full(n, i)-1
+
+def _eliminate(m, n):
+    "Gauss and Jordan, with the largest pivot: the first `n` columns of (batch, n, n+k) become the unit matrix"
+    for k in range(n):
+        p = m[:,k:,k].abs().argmax(1)+k
+        order = torch.arange(n, device=m.device).repeat(len(m), 1).scatter(1, p[:,None], k)
+        order[:,k] = p
+        m = m.gather(1, order[...,None].expand_as(m))
+        row = m[:,k]/m[:,k,k:k+1]
+        m = m - m[:,:,k:k+1]*row[:,None]
+        m[:,k] = row
+    return m[...,n:]
+
+@_op('_linalg_solve_ex')
+def _solve(f, a, b, left=True, check_errors=False):
+    if not left or b.dim()!=a.dim(): _refuse(f)
+    n = a.shape[-1]
+    res = _to(_eliminate(torch.cat([a,b], -1).double().reshape(-1, n, n+b.shape[-1]), n), a).view(b.shape)
+    return res,torch.zeros_like(a),a.new_zeros(a.shape[:-1], dtype=torch.int32),a.new_zeros(a.shape[:-2], dtype=torch.int32)
 
 @_op('affine_grid_generator')
 def _affine_grid(f, theta, size, align):
