@@ -94,7 +94,7 @@ def train(case, exact, workers, strict=False):
 def one(out, name, sets):
     "One row, in this process"
     global DEVICE
-    import torch
+    import torch,torchvision,fastai.vision.all,fastai.tabular.all,fastai.collab,fastai_repro  # not a part of the times
     from fastai.torch_core import default_device
     import fastprogress.fastprogress as fp
     fp.NO_BAR = True
@@ -131,7 +131,7 @@ def main():
     for name,(env,sets) in variants(ARGS.device).items():
         if ARGS.only and ARGS.only not in name: continue
         cmd = [sys.executable, __file__, '--out', str(out), '--device', ARGS.device, '--one', json.dumps([name, sets]), '--cases', *ARGS.cases]
-        subprocess.run(cmd, env={**os.environ, **env})
+        subprocess.run(cmd, env={'OMP_WAIT_POLICY':'passive', **os.environ, **env})
     print(table([out]))
 
 def rows(folders): return [(Path(f).name, json.loads(p.read_text())) for f in folders for p in sorted(Path(f).glob('*.json'), key=lambda p: p.stat().st_mtime)]

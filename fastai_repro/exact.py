@@ -77,7 +77,7 @@ def _fmod(f, x, y):
     q = x64/y64
     return _to(x64 - (q.floor() if 'remainder' in str(f) else q.trunc())*y64, x)
 
-# %% ../nbs/09_exact.ipynb #d5ddc199
+# %% ../nbs/09_exact.ipynb #9c4d6d83
 for _name,_f in dict(exp=exact_exp, log=exact_log, log1p=exact_log1p, expm1=exact_expm1, sigmoid=exact_sigmoid, tanh=exact_tanh, erf=exact_erf,
                      sin=exact_sin, cos=exact_cos, sqrt=exact_sqrt, rsqrt=exact_rsqrt).items():
     _ops[_name] = lambda f, x, _f=_f: _to(_f(_float(x)), _float(x))
@@ -93,6 +93,9 @@ def _pow(f, x, y):
         if y.dim() or y.device.type!='cpu': _refuse(f'{f} with a tensor as exponent')
         y = y.item()
     return _to(exact_pow(_float(x), y), _float(x))
+
+@_op('xlogy')
+def _xlogy(f, x, y): return torch.where(x==0, 0, _to(x*exact_log(y), x))
 
 @_op('square')
 def _square(f, x): return x*x
@@ -168,7 +171,7 @@ def _hardswish(f, x): return x*(x+3).clamp(0, 6)/_full(6, x)
 @_op('hardswish_backward')
 def _hardswish_backward(f, g, x): return torch.where(x<=-3, 0, torch.where(x>=3, g, g*(x/_full(3, x)+.5)))
 
-# %% ../nbs/09_exact.ipynb #af1efe06
+# %% ../nbs/09_exact.ipynb #6515e8ad
 def _count(x, dim):
     dims = range(x.dim()) if dim is None or dim==[] else [dim] if isinstance(dim, int) else dim
     return math.prod(x.shape[d] for d in dims) if x.dim() else 1
@@ -238,6 +241,11 @@ def _logsumexp(f, x, dim, keepdim=False):
 def _softmax(f, x, dim, half_to_float):
     e = exact_exp(x-x.amax(dim, keepdim=True)) if x.numel() else x.double()
     return _to(e/exact_sum(e, dim, True), x)
+
+@_op('_safe_softmax')
+def _safe_softmax(f, x, dim, dtype=None):
+    x = x if dtype is None else x.to(dtype)
+    return torch.where((x==-math.inf).all(dim, keepdim=True), 0, _softmax(f, x, dim, False))
 
 @_op('_log_softmax')
 def _log_softmax(f, x, dim, half_to_float):
@@ -452,7 +460,7 @@ def _adaptive_avg_pool_backward(f, g, x):
     axes = _axes(x, g.shape[-d:], d)
     return _to(_on_grid(g/_sizes(axes, d), 2**20, lambda q: _along(q, axes, True)), x)
 
-# %% ../nbs/09_exact.ipynb #f32b703e
+# %% ../nbs/09_exact.ipynb #e6d5a2a9
 @_op('embedding_dense_backward')
 def _embedding_backward(f, g, idx, n, padding_idx, by_freq):
     if by_freq: _refuse('an embedding with `scale_grad_by_freq`')
@@ -482,7 +490,7 @@ def _index_add(f, x, dim, idx, src, alpha=1):
 
 @_op('unfold_backward','col2im','upsample_nearest1d_backward','upsample_nearest2d_backward','upsample_nearest3d_backward','_upsample_nearest_exact2d_backward',
      'reflection_pad1d_backward','reflection_pad2d_backward','reflection_pad3d_backward','replication_pad1d_backward','replication_pad2d_backward','replication_pad3d_backward')
-def _adding(f, g, *args): return _to(_on_grid(g, max(g.numel(), 1), lambda q: f(q, *[o.double() if _is_float(o) else o for o in args])), g)
+def _adding(f, g, *args): return _to(_on_grid(g, max(g.numel(), 1), lambda q: f(q, *[o.double() if isinstance(o, torch.Tensor) else o for o in args])), g)
 
 @_op('sort')
 def _sort(f, x, dim=-1, descending=False, stable=True): return torch.sort(x, dim=dim, descending=descending, stable=True)

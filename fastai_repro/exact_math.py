@@ -7,10 +7,10 @@ __all__ = ['exact_exp', 'exact_log', 'exact_log1p', 'exact_sqrt', 'exact_rsqrt',
            'exact_softplus', 'exact_erf', 'exact_normal_cdf', 'exact_sin', 'exact_cos', 'exact_pow', 'random_bits',
            'draw_key', 'random_uniform', 'random_normal', 'random_below', 'random_order']
 
-# %% ../nbs/08_exact_math.ipynb #f3fac341
+# %% ../nbs/08_exact_math.ipynb #e45f0750
 import math
 from decimal import Decimal,localcontext
-from functools import lru_cache
+from functools import lru_cache,wraps
 import torch
 
 # %% ../nbs/08_exact_math.ipynb #7f1eee8c
@@ -63,13 +63,22 @@ def _table(device, f, *args): return torch.tensor(_exact(f, *args), dtype=torch.
 
 def _look(x, index, f, *args): return _table(x.device, f, *args).take(index)  # a copy, also for a single index
 
-# %% ../nbs/08_exact_math.ipynb #b2ef3c64
+# %% ../nbs/08_exact_math.ipynb #3790a83f
 def _horner(x, *coefs):
     "A polynomial, highest power first: a multiplication and an addition at a time"
     res = x*coefs[0]
     for c in coefs[1:-1]: res = res.add_(c).mul_(x)
     return res.add_(coefs[-1])
 
+def _in_pieces(f):
+    "On the CPU, a piece at a time that stays in its cache. Each number is computed for itself, so that changes nothing else"
+    @wraps(f)
+    def res(x):
+        if x.device.type!='cpu' or x.numel()<=2**16: return f(x)
+        return torch.cat([f(o) for o in x.reshape(-1).split(2**15)]).view(x.shape)
+    return res
+
+@_in_pieces
 def exact_exp(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -80,6 +89,7 @@ def exact_exp(
     k = k.long()
     return p.mul_(_look(x, k&255, _exp_table)).mul_((((k>>8)+1023)<<52).view(torch.float64))
 
+@_in_pieces
 def exact_log(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -94,6 +104,7 @@ def exact_log(
     res = torch.where(x>0, res, torch.where(x==0, -math.inf, math.nan))
     return torch.where(x==math.inf, math.inf, res)
 
+@_in_pieces
 def exact_log1p(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -102,7 +113,8 @@ def exact_log1p(
     u = x+1.
     return torch.where(x==math.inf, math.inf, exact_log(u) + (x-(u-1.))/u)
 
-# %% ../nbs/08_exact_math.ipynb #65c2b16e
+# %% ../nbs/08_exact_math.ipynb #a6eb37b6
+@_in_pieces
 def exact_sqrt(
     x:torch.Tensor, # Any floats; rounded to float32 at first
 )->torch.Tensor: # float32
@@ -116,7 +128,8 @@ def exact_rsqrt(
     root = exact_sqrt(x)
     return torch.ones_like(root)/root
 
-# %% ../nbs/08_exact_math.ipynb #386d4fc0
+# %% ../nbs/08_exact_math.ipynb #f542d494
+@_in_pieces
 def exact_sigmoid(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -124,6 +137,7 @@ def exact_sigmoid(
     bottom = exact_exp(-x).add_(1.)
     return torch.ones_like(bottom)/bottom
 
+@_in_pieces
 def exact_tanh(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -133,6 +147,7 @@ def exact_tanh(
     large = ((1.-e)/(e+1.)).copysign_(x)
     return torch.where(x.abs()<1/16, _horner(x*x, 62/2835, -17/315, 2/15, -1/3, 1.)*x, large)
 
+@_in_pieces
 def exact_expm1(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -140,12 +155,14 @@ def exact_expm1(
     x = x.double()
     return torch.where(x.abs()<1/32, _horner(x, 1/5040, 1/720, 1/120, 1/24, 1/6, .5, 1.)*x, exact_exp(x)-1.)
 
+@_in_pieces
 def exact_softplus(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
     "log(1+e^x)"
     return x.double().clamp(min=0.) + exact_log1p(exact_exp(-x.abs()))
 
+@_in_pieces
 def exact_erf(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -164,7 +181,7 @@ def exact_normal_cdf(
     "The distribution function of the normal distribution"
     return (exact_erf(x.double()*0.7071067811865476)+1.)*.5
 
-# %% ../nbs/08_exact_math.ipynb #6d5e146e
+# %% ../nbs/08_exact_math.ipynb #ca9538ca
 def _turn(v):
     "sin and cos of `v` full turns, `v` in [0,1)"
     j = (v*256).floor_()
@@ -178,12 +195,14 @@ def _turns(x):
     v = x.double()*(1/(2*_pi))
     return v - v.floor()
 
+@_in_pieces
 def exact_sin(
     x:torch.Tensor, # Angles
 )->torch.Tensor: # float64
     "Sine"
     return torch.where(x.abs()<2**-12, x.double(), _turn(_turns(x))[0])
 
+@_in_pieces
 def exact_cos(
     x:torch.Tensor, # Angles
 )->torch.Tensor: # float64
@@ -204,7 +223,7 @@ def exact_pow(
         square,n = square*square,n>>1
     return torch.ones_like(res)/res if y<0 else res
 
-# %% ../nbs/08_exact_math.ipynb #4c8c3a07
+# %% ../nbs/08_exact_math.ipynb #ae848952
 def _signed(n): return n-2**64 if n>=2**63 else n
 
 _gamma,_mixers = _signed(0x9E3779B97F4A7C15),((30,_signed(0xBF58476D1CE4E5B9)),(27,_signed(0x94D049BB133111EB)))
@@ -215,9 +234,10 @@ def random_bits(
     key:int, # From -2**63 to 2**63-1
     n:int, # How many
     device=None, # Where to make them
+    first:int=0, # The first place
 )->torch.Tensor: # int64
     "64 random bits for each of `n` places"
-    z = torch.arange(1, n+1, device=device)*_gamma + key
+    z = torch.arange(first+1, first+n+1, device=device)*_gamma + key
     for shift,factor in _mixers: z = (z^_shifted(z, shift))*factor
     return z^_shifted(z, 31)
 
@@ -230,7 +250,7 @@ def draw_key(
     generator.set_offset(offset+4)
     return random_bits(_signed(generator.initial_seed()%2**64), 1)[0].item()^random_bits(offset, 1)[0].item()
 
-# %% ../nbs/08_exact_math.ipynb #c145023c
+# %% ../nbs/08_exact_math.ipynb #b2d33bb2
 def random_uniform(
     key:int, # Key of the draw
     n:int, # How many
@@ -244,9 +264,12 @@ def random_normal(
     key:int, # Key of the draw
     n:int, # How many
     device=None, # Where to make them
+    first:int=0, # The first place
 )->torch.Tensor: # float64
     "Normal numbers"
-    z = random_bits(key, n, device)
+    if n>2**15 and torch.device(device or 'cpu').type=='cpu':  # in pieces that stay in the cache
+        return torch.cat([random_normal(key, min(2**15, n-i), device, first+i) for i in range(0, n, 2**15)])
+    z = random_bits(key, n, device, first)
     radius = exact_sqrt(exact_log((_shifted(z, 24)+1).double()*2.**-40)*-2.)
     return radius.double()*_turn((z&(2**24-1)).double()*2.**-24)[1]
 
