@@ -329,6 +329,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.exact._count': ('exact.html#_count', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._cudnn_batch_norm_backward': ( 'exact.html#_cudnn_batch_norm_backward',
                                                                                        'fastai_repro/exact.py'),
+                                    'fastai_repro.exact._cudnn_grid_sample': ('exact.html#_cudnn_grid_sample', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._cumsum': ('exact.html#_cumsum', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._dims': ('exact.html#_dims', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._div': ('exact.html#_div', 'fastai_repro/exact.py'),

@@ -705,6 +705,10 @@ def _grid_sample(f, x, grid, mode, padding, align):
     top,bottom = (take(i+k, j)*(1-dj) + take(i+k, j+1)*dj for k in (0,1))
     return top*(1-di) + bottom*di
 
+# %% ../nbs/09_exact.ipynb #35140197
+@_op('cudnn_grid_sampler')
+def _cudnn_grid_sample(f, x, grid): return _grid_sample(f, x, grid, 0, 0, True)
+
 # %% ../nbs/09_exact.ipynb #ce19812c
 _plain = set('''mul neg abs sign sgn floor ceil round trunc frac relu relu6 threshold threshold_backward clamp clamp_min clamp_max maximum minimum fmax fmin max min amax amin aminmax argmax argmin
 hardtanh hardtanh_backward leaky_relu leaky_relu_backward _prelu_kernel _prelu_kernel_backward heaviside nan_to_num copysign nextafter ldexp
