@@ -17,7 +17,7 @@ from fastai.optimizer import Optimizer
 from .exact_sums import exact_sum,exact_matmul,exact_conv,exact_conv_input,exact_conv_weight,exact_index_add,to_grid,to_integers,sum_bits
 from .exact_math import *
 
-# %% ../nbs/09_exact.ipynb #9a7192f4
+# %% ../nbs/09_exact.ipynb #1a44764d
 _ops = {}
 
 def _op(*names):
@@ -28,7 +28,10 @@ def _op(*names):
 
 def _to(x, like): return x.to(like.dtype)
 
-def _full(v, like): return torch.full((), v, dtype=like.dtype, device=like.device)
+@lru_cache(maxsize=4096)
+def _constant(v, dtype, device): return torch.full((), v, dtype=dtype, device=device)
+
+def _full(v, like): return _constant(v, like.dtype, like.device)
 
 def _on(v, like):
     "`v` as a tensor on the device of `like`"
@@ -297,7 +300,7 @@ def _conv_backward(f, g, x, w, bias_sizes, stride, padding, dilation, transposed
             _to(exact_conv_weight(*args), w) if output_mask[1] else None,
             _to(exact_sum(g, [0,*range(2, g.dim())]), w) if output_mask[2] else None)
 
-# %% ../nbs/09_exact.ipynb #d9aedd5c
+# %% ../nbs/09_exact.ipynb #542ece18
 def _stats(x, dims, eps):
     n = math.prod(x.shape[d] for d in dims)
     mean = _divided(exact_sum(x, dims, True), n)
@@ -313,12 +316,12 @@ def _affine(x, w, b):
 
 def _update(running, new, momentum): running.copy_(running*(1-momentum) + _to(new, running)*momentum)
 
-def _norm_backward(g, xhat, invstd, w, dims):
-    "The gradient through a normalisation over `dims`, and what it sums over them: g and g*xhat"
+def _norm_backward(h, xhat, invstd, dims):
+    "The gradient through a normalisation over `dims`"
     n = math.prod(xhat.shape[d] for d in dims)
-    h = g if w is None else g*w
-    a,b = (_to(_divided(exact_sum(o, dims, True), n), g) for o in (h, h*xhat))
-    return (h - a - xhat*b)*invstd
+    return _centered(h, xhat, exact_sum(h, dims, True), exact_sum(h*xhat, dims, True), n)*invstd
+
+def _centered(h, xhat, a, b, n): return h - _to(_divided(a, n), h) - xhat*_to(_divided(b, n), h)
 
 def _batch_norm(x, w, b, mean, var, training, momentum, eps):
     dims = [0,*range(2, x.dim())]
@@ -358,12 +361,11 @@ def _batch_norm_backward(g, x, w, mean, var, save_mean, save_invstd, train, eps,
     dims,g = [0,*range(2, x.dim())],g.to(x.dtype)
     if not train: save_mean,save_invstd = mean,_to(exact_rsqrt(var.double()+eps), x)
     xhat,invstd = (x-_wide(save_mean, x))*_wide(save_invstd, x),_wide(save_invstd, x)
-    gx = None
-    if output_mask[0]: gx = _norm_backward(g, xhat, invstd, _wide(w, x), dims) if train else _affine(g, _wide(w, x), None)*invstd
-    gw = _to(exact_sum(g*xhat, dims), x) if output_mask[1] else None
-    return gx,gw,_to(exact_sum(g, dims), x) if output_mask[2] else None
+    a,b = exact_sum(g, dims, True),exact_sum(g*xhat, dims, True)
+    h = _centered(g, xhat, a, b, x.numel()//x.shape[1]) if train else g
+    return _affine(h, _wide(w, x), None)*invstd if output_mask[0] else None,_to(b, x).flatten() if output_mask[1] else None,_to(a, x).flatten() if output_mask[2] else None
 
-# %% ../nbs/09_exact.ipynb #e3578895
+# %% ../nbs/09_exact.ipynb #8ea51d0d
 @_op('native_layer_norm')
 def _layer_norm(f, x, shape, w, b, eps):
     c,m,_,invstd = _stats(x, range(x.dim()-len(shape), x.dim()), eps)
@@ -373,7 +375,7 @@ def _layer_norm(f, x, shape, w, b, eps):
 def _layer_norm_backward(f, g, x, shape, mean, invstd, w, b, output_mask):
     k = x.dim()-len(shape)
     xhat = (x-mean)*invstd
-    return (_norm_backward(g, xhat, invstd, w, range(k, x.dim())) if output_mask[0] else None,
+    return (_norm_backward(_affine(g, w, None), xhat, invstd, range(k, x.dim())) if output_mask[0] else None,
             _to(exact_sum(g*xhat, range(k)), x).view(shape) if output_mask[1] else None,
             _to(exact_sum(g, range(k)), x).view(shape) if output_mask[2] else None)
 
@@ -389,7 +391,7 @@ def _group_norm_backward(f, g, x, mean, invstd, w, n, c, hw, groups, output_mask
     xhat = (_grouped(x, groups)-mean[...,None])*invstd[...,None]
     h = _grouped(g if w is None else g*_wide(w, x), groups)
     dims = [0,*range(2, x.dim())]
-    return (_norm_backward(h, xhat, invstd[...,None], None, [2]).view(x.shape) if output_mask[0] else None,
+    return (_norm_backward(h, xhat, invstd[...,None], [2]).view(x.shape) if output_mask[0] else None,
             _to(exact_sum(g*xhat.view(x.shape), dims), x) if output_mask[1] else None,
             _to(exact_sum(g, dims), x) if output_mask[2] else None)
 
@@ -752,8 +754,12 @@ def _refuse(what, remedy=None):
     remedy = remedy or next((v for k,v in _remedies.items() if k in what), 'exchange it for operations that have one, or leave out `exact=True`')
     raise NotExact(f"{what}{_caller()} has no definition here that gives the same bits on every machine: {remedy}")
 
-# %% ../nbs/09_exact.ipynb #7a460a1f
-def _in_place(f, g):
+# %% ../nbs/09_exact.ipynb #88bfce85
+_here = dict(add=lambda f, x, y, alpha=1: x.add_(y if alpha==1 else y*alpha), addcmul=lambda f, x, a, b, value=1: x.add_(a*b if value==1 else (a*b).mul_(value)),
+             addcdiv=lambda f, x, a, b, value=1: x.add_(a/b if value==1 else (a/b).mul_(value)))  # these spare a copy
+
+def _in_place(f, g, base):
+    if base in _here: return lambda *args, **kwargs: _here[base](f, *args, **kwargs)
     def res(self, *args, **kwargs):
         new = g(f, self, *args, **kwargs)
         return self.copy_(new)
@@ -795,7 +801,7 @@ def _rule(func):
     if base=='sub': g = _negative(None)
     else: g = _ops.get(base)
     if g is None: return None if base in _plain or _is_view(func) else False
-    if in_place: return _in_place(func, g)
+    if in_place: return _in_place(func, g, base)
     if any(a.is_out for a in func._schema.arguments):
         return _into(func, g) if sum(a.is_out for a in func._schema.arguments)==1 else False
     return lambda *args, **kwargs: g(func, *args, **kwargs)

@@ -26,10 +26,16 @@ def product_bits(
     "How many bits the factors may have, so that a sum of `n` products is exact in float64"
     return min((53-_log2(n))//2, 24)
 
-# %% ../nbs/07_exact_sums.ipynb #1f51701b
-def _largest(x, dims):
-    x = x.abs()
-    return x.amax(dims, keepdim=True) if dims else x
+# %% ../nbs/07_exact_sums.ipynb #42023d95
+_layouts = {torch.float32:(torch.int32,23,255,1), torch.float64:(torch.int64,52,2047,800)}  # integers of that size, bits of the mantissa, largest exponent, smallest that is told apart
+
+@lru_cache(maxsize=None)
+def _powers(dtype, bits, device):
+    "For each exponent field what brings numbers to the grid, and what brings them back"
+    _,_,last,least = _layouts[dtype]
+    exponents = [max(o, least)-last//2+1 for o in range(last)]
+    scale,unit = [math.ldexp(1., bits-o) for o in exponents],[math.ldexp(1., o-bits) for o in exponents]
+    return torch.tensor([*scale,1.], dtype=torch.float64, device=device),torch.tensor([*unit,math.nan], dtype=torch.float64, device=device)
 
 def to_grid(
     x:torch.Tensor, # Floats
@@ -42,10 +48,12 @@ def to_grid(
     if not x.dim():
         q,unit = to_grid(x[None], bits, (0,))
         return q[0],unit[0]
-    top = _largest(x, dims).double()
-    exponent = (top.view(torch.int64)>>52).clamp_(min=800)  # below 2**-222: zero
-    scale,unit = (((o<<52).view(torch.float64)) for o in (bits+2045-exponent, exponent+(1-bits)))
-    return torch.mul(x, scale).round_(),unit+top*0.
+    top = x.abs()
+    if dims: top = top.amax(dims, keepdim=True)
+    integers,mantissa,last,_ = _layouts[x.dtype]
+    field = (top.view(integers)>>mantissa).bitwise_and_(last).flatten()
+    scale,unit = (o.index_select(0, field).view(top.shape) for o in _powers(x.dtype, bits, x.device))
+    return torch.mul(x, scale).round_(),unit
 
 # %% ../nbs/07_exact_sums.ipynb #8562386e
 def _dims_of(x, dim):
