@@ -565,7 +565,7 @@ def _nll_backward(f, g, x, y, w, reduction, ignore, total):
     g = -(weight/total*g if reduction==1 else weight*g)
     return torch.zeros_like(x).scatter(axis, y, torch.where(weight!=0, g, 0).expand(y.shape))
 
-# %% ../nbs/09_exact.ipynb #1ac32067
+# %% ../nbs/09_exact.ipynb #379f9947
 def _fill(x, values): return x.copy_(values.view(x.shape))
 
 @_op('uniform')
@@ -616,6 +616,41 @@ def _random(f, x, low=None, high=None, generator=None):
 def _exponential(f, x, lambd=1., generator=None):
     u = random_uniform(draw_key(generator), x.numel(), x.device, 40).view(x.shape)
     return _to(exact_log(1-u)/_full(-lambd, u), x)
+
+def _gamma(a, generator):
+    "Gamma variables by Marsaglia and Tsang: drawn again where they are rejected"
+    draw = lambda f: f(draw_key(generator), a.numel(), a.device)
+    shape = torch.where(a<1, a+1, a)
+    d = shape-1/3
+    c,res,left = 1/(3*exact_sqrt(d).double()),torch.zeros_like(a),torch.ones_like(a, dtype=torch.bool)
+    while left.any():
+        z,u = draw(random_normal),draw(random_uniform)
+        v = z*c+1
+        v = v*v*v
+        ok = left&(v>0)&(exact_log(u)<z*z*.5+d-d*v+d*exact_log(v.clamp(min=1e-300)))
+        res,left = torch.where(ok, d*v, res),left&~ok
+    return torch.where(a<1, res*exact_exp(exact_log(1-draw(random_uniform))/a), res)
+
+@_op('_standard_gamma')
+def _standard_gamma(f, a, generator=None): return _to(_gamma(a.double().reshape(-1), generator), a).view(a.shape)
+
+@_op('_sample_dirichlet')
+def _sample_dirichlet(f, a, generator=None):
+    g = _gamma(a.double().reshape(-1), generator).view(a.shape)
+    return _to(g/exact_sum(g, -1, True), a)
+
+@_op('multinomial')
+def _multinomial(f, p, n, replacement=False, generator=None):
+    rows,k = p.reshape(-1, p.shape[-1]).double(),p.shape[-1]
+    m = len(rows)
+    if replacement:
+        q,_ = to_grid(rows, sum_bits(k), (1,))
+        q = q.cumsum(1)
+        res = torch.searchsorted(q, random_uniform(draw_key(generator), m*n, p.device, 53).view(m, n)*q[:,-1:], right=True).clamp(max=k-1)
+    else:
+        wait = exact_log(1-random_uniform(draw_key(generator), m*k, p.device, 53).view(m, k))/-rows
+        res = torch.sort(wait, dim=1, stable=True)[1][:,:n]
+    return res.view(*p.shape[:-1], n)
 
 def _made(kwargs): return {k:v for k,v in kwargs.items() if k in ('dtype','layout','device')}
 
@@ -711,7 +746,7 @@ def _grid_sample(f, x, grid, mode, padding, align):
 @_op('cudnn_grid_sampler')
 def _cudnn_grid_sample(f, x, grid): return _grid_sample(f, x, grid, 0, 0, True)
 
-# %% ../nbs/09_exact.ipynb #ce19812c
+# %% ../nbs/09_exact.ipynb #f84a7d12
 _plain = set('''mul neg abs sign sgn floor ceil round trunc frac relu relu6 threshold threshold_backward clamp clamp_min clamp_max maximum minimum fmax fmin max min amax amin aminmax argmax argmin
 hardtanh hardtanh_backward leaky_relu leaky_relu_backward _prelu_kernel _prelu_kernel_backward heaviside nan_to_num copysign nextafter ldexp
 eq ne lt le gt ge isnan isinf isfinite isposinf isneginf signbit logical_not logical_and logical_or logical_xor equal all any is_nonzero isin nonzero count_nonzero searchsorted bucketize
@@ -720,7 +755,7 @@ cat stack index index_select select_scatter slice_scatter as_strided_scatter dia
 index_copy index_fill scatter constant_pad_nd flip roll rot90 repeat tril triu diag_embed diagonal_copy expand_copy permute_copy view_copy unfold_copy im2col pixel_shuffle pixel_unshuffle channel_shuffle
 repeat_interleave max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d max_pool2d
 upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact2d reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d
-_unsafe_view _reshape_alias _local_scalar_dense item resize resize_as set unique_dim _unique _unique2 unique_consecutive cummax cummin arange split_with_sizes_copy unbind_copy atleast_1d is_same_size
+_unsafe_view _reshape_alias as_strided t transpose squeeze unsqueeze _local_scalar_dense item resize resize_as set unique_dim _unique _unique2 unique_consecutive cummax cummin arange split_with_sizes_copy unbind_copy atleast_1d is_same_size
 _has_compatible_shallow_copy_type is_pinned pin_memory record_stream glu_jvp'''.split())
 
 def _tensors(o):
@@ -806,7 +841,7 @@ def _rule(func):
         return _into(func, g) if sum(a.is_out for a in func._schema.arguments)==1 else False
     return lambda *args, **kwargs: g(func, *args, **kwargs)
 
-# %% ../nbs/09_exact.ipynb #b7c3d146
+# %% ../nbs/09_exact.ipynb #1a82cd9b
 class _ExactMode(TorchDispatchMode):
     def __init__(self):
         super().__init__()
@@ -840,12 +875,15 @@ def exact_arithmetic():
         yield
         return
     strict = torch.are_deterministic_algorithms_enabled(),torch.is_deterministic_algorithms_warn_only_enabled()
+    fast = torch.backends.mha.get_fastpath_enabled()
     torch.use_deterministic_algorithms(False)  # order does not matter here
+    torch.backends.mha.set_fastpath_enabled(False)
     _depth.append(True)
     try:
         with sdpa_kernel(SDPBackend.MATH), _ExactMode(): yield
     finally:
         _depth.pop()
+        torch.backends.mha.set_fastpath_enabled(fast)
         torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
 
 def exactly(
