@@ -841,7 +841,7 @@ def _rule(func):
         return _into(func, g) if sum(a.is_out for a in func._schema.arguments)==1 else False
     return lambda *args, **kwargs: g(func, *args, **kwargs)
 
-# %% ../nbs/09_exact.ipynb #1a82cd9b
+# %% ../nbs/09_exact.ipynb #baf1897f
 class _ExactMode(TorchDispatchMode):
     def __init__(self):
         super().__init__()
@@ -868,6 +868,15 @@ def in_exact_arithmetic()->bool:
     "Is `exact_arithmetic` in force?"
     return bool(_depth)
 
+class _Other(torch.Tensor): pass
+
+@lru_cache(maxsize=None)
+def _check_torch():
+    "Older versions can't make a tensor of a subclass, such as fastai's, in a dispatch mode"
+    try:
+        with _ExactMode(): torch.ones(1).as_subclass(_Other)
+    except RuntimeError: raise NotExact(f"torch {torch.__version__} is too old for exact arithmetic: with 2.11 and later it works") from None
+
 @contextmanager
 def exact_arithmetic():
     "Inside, torch computes and draws the same bits on every machine; what it can't compute so raises `NotExact`"
@@ -875,6 +884,7 @@ def exact_arithmetic():
         yield
         return
     strict = torch.are_deterministic_algorithms_enabled(),torch.is_deterministic_algorithms_warn_only_enabled()
+    _check_torch()
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.use_deterministic_algorithms(False)  # order does not matter here
     torch.backends.mha.set_fastpath_enabled(False)
