@@ -19,6 +19,7 @@ from fastai.callback.core import Callback,event
 from fastai.callback.schedule import LRFinder
 from fastai.optimizer import OptimWrapper
 from .streams import check_seed,stream_key,stream_keys
+from .exact import check_exact,exact_arithmetic
 from .seed import isolated,is_seeded,seed_all,deterministic,_check_strict
 from .objects import Generators,opaque
 from .state import LearnerState,named_callbacks,named_tensors
@@ -53,17 +54,18 @@ class ReproCallback(_QuickCallback):
         name:str=None, # A name for the runs, which their manifests have
         config:dict=None, # Settings of your own to record in the manifests
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
+        exact:bool=False, # Compute the same bits on every machine, with `exact_arithmetic`? What it can't compute is refused
     ):
         if seed is not None: seed = check_seed(seed)
         _check_strict(strict)
-        self._given_seed,self.rebuild,self.restore,self.strict,self.check = seed,rebuild,restore,strict,check
+        self._given_seed,self.rebuild,self.restore,self.strict,self.check,self.exact = seed,rebuild,restore,strict,check,exact
         if manifest is None and (name is not None or config is not None): raise ValueError("`name` and `config` are written to the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
         self.writer = None if manifest is None else RunWriter(manifest, name, config)
 
     @property
     def settings(self):
         "What of this callback moves bits"
-        return dict(restore=self.restore, strict=self.strict)
+        return dict(restore=self.restore, strict=self.strict, exact=self.exact)
 
     @property
     def seed(self):
@@ -73,8 +75,8 @@ class ReproCallback(_QuickCallback):
     def seed(self, seed): self._given_seed,self._run_seed = check_seed(seed),None
 
     def __repr__(self):
-        given = dict(seed=self.seed, rebuild=self.rebuild, restore=self.restore, strict=self.strict, manifest=self.writer and str(self.writer.folder), check=self.check)
-        plain = dict(seed=None, rebuild=False, restore=False, strict=False, manifest=None, check=True)
+        given = dict(seed=self.seed, rebuild=self.rebuild, restore=self.restore, strict=self.strict, manifest=self.writer and str(self.writer.folder), check=self.check, exact=self.exact)
+        plain = dict(seed=None, rebuild=False, restore=False, strict=False, manifest=None, check=True, exact=False)
         return f"ReproCallback({', '.join(f'{k}={v!r}' for k,v in given.items() if v!=plain[k])})"
 
     @property
@@ -202,7 +204,7 @@ def _outermost(self:ReproCallback, fit):
     _keys.cache_clear()  # `fix_streams` may have been called since
     held,states = self._held,self._held.states()
     try:
-        with isolated(), deterministic(self.strict) if fit else nullcontext():
+        with isolated(), deterministic(self.strict) if fit else nullcontext(), exact_arithmetic() if self.exact else nullcontext():
             if fit: self._begin_fit()
             with self._recorded() if fit else nullcontext(): yield
     finally:
@@ -228,6 +230,8 @@ def _begin_fit(self:ReproCallback):
     if self.strict: self._replace_layers()
     if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
+    clock.exact = self.exact
+    if self.exact: check_exact(self.learn.model, self.learn.opt)
     if self._begun and not self._finding: self._begun,clock.told,clock.to_check = False,set(),set(range(len(self.learn.dls.loaders)*self.check))
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
 

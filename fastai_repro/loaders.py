@@ -21,13 +21,14 @@ from fastai.data.core import DataLoaders
 from .streams import check_seed,derived_key,stream_key,stream_keys
 from .seed import isolated,seed_cpu,seed_all,seeded
 from .objects import Generators,opaque
+from .exact import exactly
 from .rehearsal import PlainState,bits_of,copied,rehearse
 
 # %% ../nbs/20_loaders.ipynb #025c84b0
 @opaque
 class _Clock:
     "What the loaders of one `DataLoaders` share: the seed, the epoch if a fit is running, how often somebody looked"
-    after_batch = None  # what a fit does when a loader has handed out a batch
+    after_batch,exact = None,False  # what a fit does when a loader has handed out a batch; are items made in `exact_arithmetic`?
     def __init__(self, seed): self.seed,self.given,self.epoch,self.looks,self.due,self.is_due,self.passes,self.to_check,self.told,self.warned,self.serial = seed,None,None,0,None,False,Counter(),set(),set(),set(),0
     def __getstate__(self): return {k:v for k,v in vars(self).items() if k!='after_batch'} | dict(epoch=None, due=None, to_check=set())  # a copy made in a fit is outside of it
 
@@ -35,7 +36,7 @@ class _Clock:
         "The fit is in `epoch` now"
         if self.epoch!=epoch: self.epoch,self.looks,self.passes = epoch,0,Counter()
 
-    def end(self, looks): self.epoch,self.due,self.looks,self.to_check,self.after_batch = None,None,looks,set(),None
+    def end(self, looks): self.epoch,self.due,self.looks,self.to_check,self.after_batch,self.exact = None,None,looks,set(),None,False
 
     def look(self):
         self.looks += 1
@@ -262,6 +263,7 @@ class _KeyedDL(_Keyed):
         "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
         settle,bs,n,make = self._keyed_reading(),self.bs or 1,self._n_seeded(),_Maker(self.do_item, self._collate, self._held.without('after_batch'), dict(loader=self))
         create = _on_one_thread(self._create_batch) if n else lambda k, idxs, *_: self._collate([self.do_item(o) for o in idxs])
+        if self._clock.exact: create = exactly(create)  # a worker that was not forked knows nothing of it
         for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
             if settle: settle()
             yield create(first + j*self.num_workers + self.offs, idxs, n, item_key, batch_key, make.rehearsed_batch if check and j==0 else make.batch)

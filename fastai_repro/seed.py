@@ -9,11 +9,12 @@ __all__ = ['device_generators', 'get_states', 'set_states', 'global_generators',
 # %% ../nbs/10_seed.ipynb #743fa013
 import os,random
 from struct import unpack
-from contextlib import contextmanager
+from contextlib import contextmanager,nullcontext
 from weakref import WeakSet
 import numpy as np
 import torch
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from .exact import exact_arithmetic
 from .streams import check_seed,derived_key,stream_key
 
 # %% ../nbs/10_seed.ipynb #7892c259
@@ -144,6 +145,7 @@ def is_seeded(
 def seeded(
     seed:int, # Seed, 0 to 2**64-1
     *stream, # What the numbers are for: strings and integers
+    exact:bool=False, # Draw, and compute, the same bits on every machine, with `exact_arithmetic`?
 ):
     "Seed all generators with the stream `stream` of `seed`, and leave them as they were after it, also after an error"
     key,states = stream_key(seed, *stream),get_states()
@@ -151,7 +153,8 @@ def seeded(
     seed_all(key)
     if fresh: torch.cuda._lazy_call(lambda: [_seed_device(g, key) for g in torch.cuda.default_generators], seed_all=True)
     hook = register_module_parameter_registration_hook(_note)
-    try: yield
+    try:
+        with exact_arithmetic() if exact else nullcontext(): yield
     finally:
         hook.remove()
         if fresh: torch.cuda.manual_seed_all(outer)  # also if CUDA was started inside
