@@ -41,9 +41,9 @@ class _QuickCallback(Callback):
 @opaque
 class ReproCallback(_QuickCallback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
-    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held','_team','_part') # before every callback that draws; a copy made in a fit is outside of it
+    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held','_team','part') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass,_held = None,None,None,('look', 0),None
-    _team,_part = None,0
+    _team,part = None,0
     _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular,_is_first,_listed,_begun = False,False,False,(),False,False,False,False,False,False,False
 
     def __init__(self,
@@ -210,7 +210,7 @@ def _outermost(self:ReproCallback, fit):
             if fit and self._team and not self._finding: check_weights(self._team, self.learn, 'after the fit')
     finally:
         self._inside = self._fitting = False
-        self._team,self._part = None,0
+        self._team,self.part = None,0
         for clock,looks in self._clocks: clock.end(looks)
         held.set_states(states)
         self._held,self._clocks = None,()
@@ -251,7 +251,7 @@ def _shared_pass(self:ReproCallback, f):
     with sharded(self._learn.dl, self._team.shard): f()
 
 @patch
-def begin_part(self:ReproCallback, part): self._part = part
+def begin_part(self:ReproCallback, part): self.part = part
 
 @patch
 def seeded_step(self:ReproCallback, f): self._seed_step(f)
@@ -259,7 +259,7 @@ def seeded_step(self:ReproCallback, f): self._seed_step(f)
 @patch
 def after_parts(self:ReproCallback):
     "What is drawn when the parts of a step are done does not go by the last of them"
-    self._part = 0
+    self.part = 0
     self._seed_batch('step', 'end')
 
 @patch
@@ -361,7 +361,7 @@ def _seed_batch(self:ReproCallback, *use):
     learn = self._learn
     block,i = divmod(learn.iter, 64)
     key = _keys(block, self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')[i]
-    self._seed(part_key(key, self._part) if self._part else key)
+    self._seed(part_key(key, self.part) if self.part else key)
 
 @lru_cache(maxsize=None)
 def _may_draw(cls):

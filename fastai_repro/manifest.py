@@ -416,7 +416,7 @@ def _loaders(dls):
                  tfms=each(_tfms), stats=each(_stats), num_workers=attr('num_workers'), pin_memory=attr('pin_memory'))
 
 # %% ../nbs/25_manifest.ipynb #e57b07b5
-_always = {'TrainEvalCallback','Recorder','CastToTensor','ParamScheduler','SkipToEpoch','_WriteManifest'}
+_always = {'DistributedTrainer','TrainEvalCallback','Recorder','CastToTensor','ParamScheduler','SkipToEpoch','_WriteManifest'}
 WATCHERS = '''ProgressCallback ShowGraphCallback CSVLogger ActivationStats WandbCallback TensorBoardCallback NeptuneCallback CometCallback FetchPredsCallback
 CollectDataCallback TraceCallback ResumeCallback'''.split()
 
@@ -471,6 +471,13 @@ def _learner(learn):
                  init=lambda: digest(learn.model), loss=lambda: _about(learn.loss_func), opt=lambda: _opt(learn),
                  metrics=lambda: [_about(getattr(o, 'func', o)) for o in learn.metrics])
 
+def _processes(learn):
+    "The fields of the processes that train together"
+    dist,is_group = torch.distributed,any(type(o).__name__=='DistributedTrainer' for o in learn.cbs) and torch.distributed.is_initialized()
+    n,parts = dist.get_world_size() if is_group else 1,next((o.parts for o in learn.cbs if type(o).__name__=='ReproCallback'), None)
+    reduction = 'tree' if (parts or 1)>1 else 'DistributedDataParallel, buckets of 25 MB that stay' if n>1 else 'none'
+    return _read('processes', n=lambda: n, parts=lambda: parts or n, backend=lambda: dist.get_backend() if is_group else 'none', reduction=lambda: reduction)
+
 def _fit(learn):
     "The fields that each fit of a run has its own of"
     return _read('learner', lr=lambda: _lr(learn), schedule=lambda: _schedule(learn), opt_hypers=lambda: _hypers(learn), epochs=lambda: getattr(learn, 'n_epoch', None),
@@ -490,6 +497,7 @@ class _If(NamedTuple):
 _tests = {'on the CPU': lambda f: f.get('learner.device')=='cpu',
           'on a GPU': lambda f: f.get('learner.device', 'cuda')!='cpu',
           'with loaders keyed by item': lambda f: f.get('loaders.keyed')=='item',
+          'with `parts`': lambda f: f.get('processes.reduction')=='tree',
           'if the labels are recorded': lambda f: 'data.labels' in f}
 
 class Field(NamedTuple):
@@ -533,6 +541,10 @@ FIELDS = [Field(*o) for o in [
     ('learner.start_epoch', 'changes', "training starts at another epoch", "the argument of `fit`; one for each fit"),
     ('learner.trainable', 'changes', "other layers are trained", "parameters with `requires_grad`; one for each fit", ('learner.arch',)),
     ('learner.callbacks', 'changes', "callbacks can change anything", "`learn.cbs`, but for those that only watch; one for each fit"),
+    ('processes.parts', 'changes', "each part has its own statistics of BatchNorm and random numbers", "`learn.repro`, else the number of processes"),
+    ('processes.reduction', 'changes', "gradients are summed in another order", "`learn.repro`", ('processes.parts',)),
+    ('processes.n', _If('with `parts`', 'not', 'changes'), "who makes which part; without `parts`, other batches and sums", "torch.distributed, inside `distrib_ctx`", ('processes.parts',)),
+    ('processes.backend', _If('with `parts`', 'not', 'changes'), "who carries the sums; without `parts`, in which order", "torch.distributed, inside `distrib_ctx`", ('processes.n','processes.parts')),
     ('learner.device', 'changes', "other kernels", "`learn.dls.device`, else the model"),
     ('code.commit', 'changes', "other code", "git"),
     ('code.diff', 'changes', "other code than the commit's", "git: changes since the commit and source that git does not know; of notebooks the code alone"),
@@ -633,7 +645,7 @@ class RunManifest:
         with isolated(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             parts = [_machine(None if learn is None else _device(learn)), _packages(), _code()]
-            if learn is not None: parts += [_data(learn.dls, content), _loaders(learn.dls), _learner(learn), {k:[v] for k,v in _fit(learn).items()}]
+            if learn is not None: parts += [_data(learn.dls, content), _loaders(learn.dls), _learner(learn), _processes(learn), {k:[v] for k,v in _fit(learn).items()}]
         run = {'manifest.schema':SCHEMA, 'streams.scheme':SCHEME, 'seed':_seed_of(learn) if seed is None else seed,
                **_read('run', name=lambda: name, time=_now, host=socket.gethostname)}
         return cls({k:v for o in (run, *parts, _flatten(config or {}, 'config')) for k,v in o.items()})

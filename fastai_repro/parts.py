@@ -21,7 +21,7 @@ from fastai.torch_core import find_bs,num_distrib,rank_distrib,to_concat,to_deta
 from fastai.optimizer import OptimWrapper
 from .digest import digest
 from .seed import home_device
-from .state import named_tensors
+from .state import named_tensors,register_resume
 from .loaders import Parts,Shard
 from .manifest import RunManifest
 
@@ -105,7 +105,10 @@ class Team:
     def backend(self): return dist.get_backend() if self.is_group else None
 
     @property
-    def device(self): return self.trainer.accelerator.device if self.trainer is not None else None
+    def device(self):
+        "The device of this process, without the number that Accelerate gives to a CPU"
+        if self.trainer is None: return None
+        return self.trainer.accelerator.device if self.trainer.accelerator.device.type!='cpu' else torch.device('cpu')
 
     def gather(self,
         t:torch.Tensor, # The same shape in all processes
@@ -116,6 +119,16 @@ class Team:
         res = [torch.empty_like(t, device=there) for _ in range(self.processes)]
         dist.all_gather(res, t.to(there).contiguous())
         return [o.to(t.device) for o in res]
+
+    def share(self, f):
+        "What `f` gives in the process of rank 0, or the error that it raises there"
+        res = None
+        if self.rank==0:
+            try: res = f(),None
+            except Exception as e: res = None,e
+        value,error = self.gather_objects(res)[0]
+        if error is not None: raise error
+        return value
 
     def gather_objects(self, o):
         "What all processes have, for anything that pickles"
@@ -128,6 +141,7 @@ def team_of(learn, parts):
     "The team in which `learn` trains; None for one process that makes whole batches"
     trainer = trainer_of(learn)
     if trainer is None and (parts or 1)==1 and num_distrib()<2: return None
+    if trainer is not None and num_distrib()>1 and not dist.is_initialized(): dist.init_process_group('gloo')  # Accelerate leaves it out on a CPU, unless `cpu=True`
     return Team(parts, trainer)
 
 # %% ../nbs/29_parts.ipynb #dcc56a4c
@@ -398,6 +412,7 @@ def take_over(
     if trainer.sync_bn and not team.is_ddp and team.given and _has_sync_bn(learn):
         raise ValueError("`sync_bn=True`, the default of `distrib_ctx`, computes the statistics of BatchNorm over all processes at once, so they depend on their number; with `parts` each part has its own. "
                          "Use `learn.distrib_ctx(sync_bn=False)`")
+    register_resume(type(trainer), lambda cb: None, lambda cb,state: None)  # nothing of it outlives a process
     methods = dict(before_fit=lambda: _before_fit(learn, team), before_train=noop, before_validate=noop, after_fit=lambda: _after_fit(learn, team))
     for n,f in methods.items(): trainer.__dict__[n] = Instead(trainer, n, f)
 
@@ -414,7 +429,8 @@ def _wrap(learn, team):
     a = team.trainer.accelerator
     if getattr(a, 'ddp_handler', None) is None: a.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True, bucket_cap_mb=25)
     if not a.ddp_handler.find_unused_parameters: raise ValueError("without `parts`, the buckets of gradients must stay as they are: pass `DistributedDataParallelKwargs(find_unused_parameters=True)` or none")
-    learn.model = a.prepare(nn.SyncBatchNorm.convert_sync_batchnorm(learn.model) if team.trainer.sync_bn and team.device.type=='cuda' else learn.model)
+    model = nn.SyncBatchNorm.convert_sync_batchnorm(learn.model) if team.trainer.sync_bn and team.device.type=='cuda' else learn.model
+    learn.model = a.prepare(model) if a.num_processes==team.processes else nn.parallel.DistributedDataParallel(model, **a.ddp_handler.to_kwargs())
 
 def _after_fit(learn, team):
     if not team.is_ddp: return
