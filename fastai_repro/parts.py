@@ -339,6 +339,7 @@ class _Step:
     def check_counts(self):
         "Whole numbers in buffers, as the batches that a `BatchNorm` has seen, must come out alike"
         n = sum(b.numel() for b in _counts(self.learn))
+        if not n: return
         heads = [o[:2+n] for o in self.rest]
         counts = [o[2:] for o in heads if o[1]]
         if any(o[0] for o in heads) or any(o!=counts[0] for o in counts):
