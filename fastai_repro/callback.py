@@ -52,6 +52,8 @@ class ReproCallback(_QuickCallback):
         restore:bool=False, # Start every run from the weights, buffers and optimizer state that the first one started from?
         strict:bool|str=False, # Fit with torch's deterministic algorithms: False, True or 'warn'
         manifest:str|Path=None, # Folder to write a `RunManifest` of each run into; default: none is made
+        name:str=None, # A name for the runs, which their manifests have
+        config:dict=None, # Settings of your own to record in the manifests
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
         threads:int=None, # Torch's threads for fits, validations and predictions, so that the number of cores changes no bit; default: as many as there are
         parts:int=None, # Parts of each global batch, so that the number of processes changes no bit; default: batches are whole, or each process's
@@ -62,7 +64,13 @@ class ReproCallback(_QuickCallback):
         for k,v in dict(threads=threads, parts=parts).items():
             if v is not None and (isinstance(v, bool) or not isinstance(v, int) or v<1): raise ValueError(f"`{k}` must be 1 or more, but it is {v!r}: pass for example `{k}=4`, or leave it out")
         self.threads,self.parts = threads,parts
-        self.writer = None if manifest is None else RunWriter(manifest)
+        if manifest is None and (name is not None or config is not None): raise ValueError("`name` and `config` are written to the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
+        self.writer = None if manifest is None else RunWriter(manifest, name, config)
+
+    @property
+    def settings(self):
+        "What of this callback moves bits"
+        return dict(restore=self.restore, strict=self.strict)
 
     @property
     def seed(self):

@@ -18,9 +18,9 @@ from fastai.callback.schedule import LRFinder
 from fastai.torch_core import default_device
 from .files import locked,older,read_sealed,write_sealed
 from .objects import opaque
-from .state import LearnerState,copy_of,as_plain,from_plain,named_tensors,register_resume,settings
+from .state import LearnerState,copy_of,as_plain,from_plain,named_tensors,register_resume
 from .loaders import batches_taken,has_places
-from .manifest import WATCHERS,RunManifest
+from .manifest import RunManifest
 from .progress import Shown
 from .parts import team_of
 from .callback import is_export,repro_of
@@ -62,13 +62,13 @@ def _put_state(learn, state, between=False):
     learn.opt.load_state_dict(from_plain(state['opt'], device))
 
 # %% ../nbs/34_resume.ipynb #099ef70d
-_held = dict(_file=None, _fits=None, _epoch=None, _ckpt=None, _fields=None, _settings=None, _digests=None, _at=None, _shown=None, _earlier=None, _there=None, _dls=None, _last=None, _thread=None, _error=None,
+_held = dict(_file=None, _fits=None, _epoch=None, _ckpt=None, _fields=None, _digests=None, _at=None, _shown=None, _earlier=None, _there=None, _dls=None, _last=None, _thread=None, _error=None,
              _pid=None, _signal=None, _before=None, _is_over=False, _said=False, _checked=False, _team=None)
 
 @opaque
 class ResumeCallback(Callback):
     "Keeps a checkpoint of a fit or `fine_tune`, and goes on from it when the same is called again"
-    order,_stateattrs = 1000,tuple(_held)  # after all that a step or an epoch changes; copies begin anew
+    order,_stateattrs,only_watches = 1000,tuple(_held),True  # after all that a step or an epoch changes; copies begin anew
     def __init__(self,
         path:str|Path, # File for the checkpoint; one for each fit or `fine_tune`
         every:int|str='60s', # Steps between checkpoints, or 'epoch', or seconds as in '60s'
@@ -101,7 +101,7 @@ def _scope(self:ResumeCallback, learn):
     with locked(self._file) if self._is_writer() else nullcontext():
         if self.fresh and self._is_writer():
             for i in range(self.keep): older(self._file, i).unlink(missing_ok=True)
-        self._ckpt,self._fits,self._fields,self._settings,self._digests = self._read(),0,[],{},{}
+        self._ckpt,self._fits,self._fields,self._digests = self._read(),0,[],{}
         self._earlier,self._there = [],None
         try:
             with self._heed_signals(): yield
@@ -152,13 +152,11 @@ def _was(name, a, b):
 @patch
 def _changed(self:ResumeCallback, fields, n):
     "What is set otherwise than in the checkpoint's training"
-    diff = [o for o in RunManifest(json.loads(fields)).diff(RunManifest(self._fields[-1])) if o.group=='changes' and o.field!='learner.init']
+    diff = [o for o in RunManifest(json.loads(fields)).diff(RunManifest(self._fields[-1])) if o.field!='learner.init' and (o.group=='changes' or 'follows from `code.' in o.why)]
     conditions = [o for o in diff if o.field.split('.')[0] in _moves_bits]
     fields = [o for o in diff if o not in conditions and (n==0 or o.field in _of_each_fit)]
-    if n: return [_was(o.field, o.a, o.b) for o in fields],[]  # the conditions were said at the first fit
-    then,now = json.loads(self._ckpt['settings']),self._settings
-    parts = [k for k in dict.fromkeys([*then, *now]) if then.get(k)!=now.get(k)]
-    return [_was(k, then.get(k, 'not there'), now.get(k, 'not there')) for k in parts] + [_was(o.field, o.a, o.b) for o in fields if not any(k.startswith(o.field) for k in parts)],conditions
+    words = [_was(o.field, *('not there' if x is None else x for x in (o.a, o.b))) for o in fields]
+    return words,[] if n else conditions  # which were said at the first fit
 
 @patch
 def _compare(self:ResumeCallback, fields, n):
@@ -215,8 +213,7 @@ def _one_fit(self:ResumeCallback, f, run):
     "Run, go on with or skip the next fit of the scope; was there something to do?"
     repro,ckpt,n = repro_of(self.learn),self._ckpt,self._fits
     self._check_loader()
-    if n==0: self._settings = settings(self.learn, WATCHERS)
-    self._fields.append(json.loads(json.dumps(RunManifest.capture(self.learn, repro.seed).fields)))
+    self._fields.append(json.loads(json.dumps(RunManifest.capture(self.learn, repro.seed, trained=False).fields)))
     if ckpt and n<len(ckpt['fields']): self._compare(ckpt['fields'][n], n)
     self._fits,self._at,self._shown,self._last,self._there = n+1,_start,Shown(),time.monotonic(),None
     is_done = ckpt and (n<ckpt['fit'] or ckpt['is_over'])
@@ -295,7 +292,7 @@ def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     if rest.refused: return warnings.warn(f"no checkpoint can be written: {rest.why()}. The last one stays, and the training goes on")
     before,now = repro_of(learn).position
     ckpt = dict(fit=fit, at=at, is_over=is_over, threads=torch.get_num_threads(), begun=now if at==_start else before, shown=as_plain((self._shown.next_fit() if at==_start else self._shown).state()),
-                earlier=list(self._earlier), fields=[json.dumps(o) for o in self._fields], settings=json.dumps(self._settings), state=_get_state(learn, rest))
+                earlier=list(self._earlier), fields=[json.dumps(o) for o in self._fields], state=_get_state(learn, rest))
     self._wait()
     self._thread = threading.Thread(target=self._write, args=(ckpt,))
     self._thread.start()
