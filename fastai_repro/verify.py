@@ -90,7 +90,7 @@ def _fix(spec):
 
 # %% ../nbs/36_verify.ipynb #d07c341e
 _loader_settings = 'num_workers','pin_memory','prefetch_factor','persistent_workers'
-_settings = *_loader_settings,'threads','hash_seed'
+_settings = *_loader_settings,'threads','hash_seed','cores','processes'
 
 def _set_loader(settings, dl): vars(dl.fake_l).update(settings)
 
@@ -112,7 +112,13 @@ def _vary(vary):
     if settings:
         _after(DataLoader, partial(_set_loader, settings))
         _vary_torch(settings)
+    if 'cores' in vary: _take_cores(int(vary['cores']))
     if 'threads' in vary: torch.set_num_threads(int(vary['threads']))
+
+def _take_cores(n):
+    "As on a machine with `n` cores, where torch has as many threads"
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
+    torch.set_num_threads(n)
 
 # %% ../nbs/36_verify.ipynb #87d193ed
 def _run_functions(spec):
@@ -171,7 +177,9 @@ def _env(spec):
 def _launch(spec, folder, **kwargs):
     file = Path(folder)/'spec.pkl'
     file.write_bytes(pickle.dumps(vars(spec)))
-    return subprocess.Popen([sys.executable, '-c', _start, str(file)], env=_env(spec), **kwargs)
+    n = spec.vary.get('processes', 1)
+    several = ['-m','torch.distributed.run','--standalone','--nproc-per-node',str(n),'--no-python',sys.executable] if n>1 else []
+    return subprocess.Popen([sys.executable, *several, '-c', _start, str(file)], env=_env(spec), **kwargs)
 
 # %% ../nbs/36_verify.ipynb #c9a5e7bc
 class ProgramFailed(Exception):
@@ -315,9 +323,11 @@ def _check_vary(vary, params=None):
 def _check_setting(k, v):
     if k in ('pin_memory','persistent_workers'): ok,wanted = isinstance(v, bool),'True or False'
     else:
-        least = int(k in ('threads','prefetch_factor'))
+        least = int(k in ('threads','prefetch_factor','cores','processes'))
         ok,wanted = isinstance(v, Integral) and not isinstance(v, bool) and v>=least,f'whole numbers from {least} on'
     if not ok: raise ValueError(f"`vary` has {v!r} for {k!r}: pass {wanted}")
+    if k=='cores' and not hasattr(os, 'sched_setaffinity'): raise ValueError("`vary` has 'cores', but this system can't keep a process on some cores (`os.sched_setaffinity`): leave it out, or use Linux")
+    if k=='cores' and v>len(os.sched_getaffinity(0)): raise ValueError(f"`vary` has {v} for 'cores', but there are {len(os.sched_getaffinity(0))}: pass no more")
 
 # %% ../nbs/36_verify.ipynb #50e609bf
 def assert_reproducible(
