@@ -168,6 +168,7 @@ def launched(n, specs, folder, command, env=None):
 
 def trained(n, specs, command=None, **kw):
     "What each process says of each training"
+    if specs[0]['device']=='cuda' and command is None: command = 'python' if n==1 else 'torchrun'  # no forks where CUDA has begun
     with tempfile.TemporaryDirectory() as d:
         folder = Path(d)
         launched(n, specs, folder, command, **kw) if command else fork(n, specs, folder)
@@ -198,6 +199,7 @@ others = [('tabular', dict(case='tabular', fit='one')), ('collaborative filterin
 
 def same_bits(counts, common, command):
     "Four parts by all numbers of processes"
+    if common['device']=='cuda': small.append(('half precision', dict(case='half precision')))
     specs = [{**common, **s} for _,s in small+others]
     runs = {n: trained(n, specs, command if n>1 or common['device']=='cuda' else 'python' if command else None) for n in counts}
     return runs,[row(name, *(runs[n][i][0].get('all', 'error')[:8] for n in counts), verdict([runs[n][i] for n in counts])) for i,(name,_) in enumerate(small+others)]
@@ -262,10 +264,11 @@ def threads(common, cores):
 
 def cost(common, command, rounds=3):
     "Median step, fastest of several trainings"
-    def step(n, **kw):
-        got = [trained(n, [dict(common, case='resnet18', fit='three', **kw)], command if n>1 else None)[0][0] for _ in range(rounds)]
-        return min(o.get('step') or float('nan') for o in got)
-    ddp,parts,none,again_,one = step(2, parts=None),step(2, parts=2),step(1, parts=None),step(1, parts=None),step(1, parts=1)
+    def steps(n, *parts):
+        "Fastest median of each kind; they take turns"
+        got = trained(n, [dict(common, case='resnet18', fit='three', parts=p) for p in parts]*rounds, command if n>1 else None)
+        return [min(o[0].get('step') or float('nan') for o in got[i::len(parts)]) for i in range(len(parts))]
+    (ddp,parts),(none,one,again_) = steps(2, None, 2),steps(1, None, 1, None)
     return [row('two processes: `parts=2` against `DistributedDataParallel`, ResNet-18', f'{parts/ddp:.2f}', f'{ddp*1e3:.0f} ms'),
             row('one process: `parts=1` against none', f'{one/none:.3f}', f'{none*1e3:.0f} ms'), row('one process: none against none (A/A)', f'{again_/none:.3f}', f'{none*1e3:.0f} ms')]
 

@@ -241,6 +241,7 @@ def _in_team(self:ReproCallback):
     "The processes that train together, if there are several or a batch has parts"
     team = self._team = team_of(self.learn, self.parts)
     if team is None: return nullcontext()
+    if self._finding and team.processes>1: raise ValueError("`lr_find` in distributed training: fastai puts the weights back in the process of rank 0 only. Call it before `distrib_ctx`, in one process or in all alike")
     take_over(self.learn, team)
     return in_team(self.learn, team, self)
 

@@ -431,7 +431,8 @@ def _wrap(learn, team):
     if getattr(a, 'ddp_handler', None) is None: a.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True, bucket_cap_mb=25)
     if not a.ddp_handler.find_unused_parameters: raise ValueError("without `parts`, the buckets of gradients must stay as they are: pass `DistributedDataParallelKwargs(find_unused_parameters=True)` or none")
     model = nn.SyncBatchNorm.convert_sync_batchnorm(learn.model) if team.trainer.sync_bn and team.device.type=='cuda' else learn.model
-    learn.model = a.prepare(model) if a.num_processes==team.processes else nn.parallel.DistributedDataParallel(model, **a.ddp_handler.to_kwargs())
+    has_own_device = team.device.type!='cuda' or a.local_process_index<torch.cuda.device_count()  # several processes may share a GPU
+    learn.model = a.prepare(model) if a.num_processes==team.processes and has_own_device else nn.parallel.DistributedDataParallel(model, **a.ddp_handler.to_kwargs())
 
 def _after_fit(learn, team):
     if not team.is_ddp: return
