@@ -52,14 +52,14 @@ class StopHere(Callback):
 
 class Times(Callback):
     order,only_watches = 20_000,True
-    def before_train(self): self.at = []
+    def before_fit(self): self.at = []
     def after_batch(self):
         if self.training: self.at.append(time.perf_counter())
 
 fits = dict(cycle=lambda l: l.fit_one_cycle(2, 1e-2), tune=lambda l: l.fine_tune(2, 1e-2), three=lambda l: l.fit(3, 1e-2), ones=lambda l: [l.fit(1, 1e-2) for _ in range(3)],
             one=lambda l: l.fit_one_cycle(1, 1e-2), long=lambda l: l.fit(1, 1e-2))
 
-def make_learner(case, rank, parts, workers, fault, how, data, threads=None):
+def make_learner(case, rank, parts, workers, fault, how, data, threads=None, bs=16):
     kind = plain if how=='plain' else ours
     cbs = [] if how=='plain' else [ReproCallback(7 if fault=='seed' and rank==1 else 42, parts=parts, threads=threads)]
     if case in apps:
@@ -68,7 +68,7 @@ def make_learner(case, rank, parts, workers, fault, how, data, threads=None):
         with seeded(42, 'init'): learn = make(dls)
         return learn.add_cbs(cbs)
     big = case=='resnet18'
-    dls = digits_dls(rank, fault, size=24 if big else 28 if case=='cnn at 28 pixels' else 12, bs=64 if case=='cnn at 28 pixels' else 16, n=120 if big else 200, n_valid=31 if big else 71, block=kind.block, workers=workers)
+    dls = digits_dls(rank, fault, size=24 if big else 28 if case=='cnn at 28 pixels' else 12, bs=64 if case=='cnn at 28 pixels' else bs, n=120 if big else 200, n_valid=31 if big else 71, block=kind.block, workers=workers)
     with seeded(42, 'init'): model = create_vision_model(resnet18, 10, n_in=1, pretrained=False) if big else cnn()
     learn = Learner(dls, model, metrics=[accuracy, F1Score(average='macro')], loss_func=CrossEntropyLossFlat(), splitter=trainable_params if big else head_and_body)
     if case=='gradient accumulation': learn.add_cb(GradientAccumulation(32))
@@ -84,12 +84,12 @@ def context(learn, backend, device):
 
 def floats(o): return [[None if x is None else float(x) for x in r] for r in o]
 
-def train(case, fit='cycle', parts=4, workers=0, fault=None, how='ours', data=None, ckpt=None, stop=None, device='cpu', backend='gloo', threads=None):
+def train(case, fit='cycle', parts=4, workers=0, fault=None, how='ours', data=None, ckpt=None, stop=None, device='cpu', backend='gloo', threads=None, bs=16):
     "Train, and give the digests of what came out"
     default_device(device=='cuda')
     rank = rank_distrib()
     fastai_set_seed(42, reproducible=True)
-    learn = make_learner(case, rank, parts, workers, fault, how, data, threads)
+    learn = make_learner(case, rank, parts, workers, fault, how, data, threads, bs)
     if fault=='weight' and rank==1: next(learn.model.parameters()).data.view(-1)[0] += 1e-3
     if ckpt: learn.add_cb(ResumeCallback(ckpt, every=3))
     if stop and stop[0]==rank: learn.add_cb(StopHere(stop[1]))
@@ -264,11 +264,11 @@ def threads(common, cores):
 
 def cost(common, command, rounds=3):
     "Median step, fastest of several trainings"
-    def steps(n, *parts):
+    def steps(n, *kinds):
         "Fastest median of each kind; they take turns"
-        got = trained(n, [dict(common, case='resnet18', fit='three', parts=p) for p in parts]*rounds, command if n>1 else None)
-        return [min(o[0].get('step') or float('nan') for o in got[i::len(parts)]) for i in range(len(parts))]
-    (ddp,parts),(none,one,again_) = steps(2, None, 2),steps(1, None, 1, None)
+        got = trained(n, [dict(common, case='resnet18', fit='three', **k) for k in kinds]*rounds, command if n>1 else None)
+        return [min(o[0].get('step') or float('nan') for o in got[i::len(kinds)]) for i in range(len(kinds))]
+    (ddp,parts),(none,one,again_) = steps(2, dict(parts=None), dict(parts=2, bs=32)),steps(1, dict(parts=None), dict(parts=1), dict(parts=None))
     return [row('two processes: `parts=2` against `DistributedDataParallel`, ResNet-18', f'{parts/ddp:.2f}', f'{ddp*1e3:.0f} ms'),
             row('one process: `parts=1` against none', f'{one/none:.3f}', f'{none*1e3:.0f} ms'), row('one process: none against none (A/A)', f'{again_/none:.3f}', f'{none*1e3:.0f} ms')]
 
