@@ -14,6 +14,7 @@ from contextlib import nullcontext
 from pathlib import Path
 warnings.filterwarnings('ignore')
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from fastcore.script import call_parse
@@ -163,8 +164,12 @@ def launched(n, specs, folder, command, env=None):
     (folder/'specs.json').write_text(json.dumps(specs))
     start = dict(torchrun=['-m','torch.distributed.run','--nproc-per-node',str(n),'--master-port',str(free_port())], python=[],
                  accelerate=['-m','accelerate.commands.launch','--num_processes',str(n),'--num_machines','1','--mixed_precision','no','--dynamo_backend','no',*(['--multi_gpu'] if n>1 else ['--cpu']),'--main_process_port',str(free_port())])[command]
-    r = subprocess.run([sys.executable, *start, __file__, '--worker', str(folder)], capture_output=True, text=True, env={**os.environ, **(env or {})}, timeout=900)
-    if r.returncode and not list(folder.glob('[0-9]*.json')): print(r.stderr[-3000:])
+    p = subprocess.Popen([sys.executable, *start, __file__, '--worker', str(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(env or {})}, start_new_session=True)
+    try: out,_ = p.communicate(timeout=900 if specs[0]['device']=='cpu' else 200)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+        out = p.communicate()[0] + '\nit took too long'
+    if p.returncode and not list(folder.glob('[0-9]*.json')): print(out[-3000:])
 
 def trained(n, specs, command=None, **kw):
     "What each process says of each training"
@@ -199,7 +204,7 @@ others = [('tabular', dict(case='tabular', fit='one')), ('collaborative filterin
 
 def same_bits(counts, common, command):
     "Four parts by all numbers of processes"
-    if common['device']=='cuda': small.append(('half precision', dict(case='half precision')))
+    if common['device']=='cuda': others.append(('half precision', dict(case='half precision')))
     specs = [{**common, **s} for _,s in small+others]
     runs = {n: trained(n, specs, command if n>1 or common['device']=='cuda' else 'python' if command else None) for n in counts}
     return runs,[row(name, *(runs[n][i][0].get('all', 'error')[:8] for n in counts), verdict([runs[n][i] for n in counts])) for i,(name,_) in enumerate(small+others)]

@@ -274,7 +274,7 @@ def after_parts(self:ReproCallback):
 @patch
 def _recorded(self:ReproCallback):
     "Writes the manifest when a fit begins and when it ends"
-    if self.writer is None or self._finding: return nullcontext()
+    if self.writer is None or self._finding or self._team and self._team.rank: return nullcontext()
     return self.writer.fit(self.learn, self._run_seed, lambda: self._cancelled)
 
 @patch

@@ -159,7 +159,7 @@ def _new_keyed(cls, *args):
     cls = _keyed_class(cls)
     return cls.__new__(cls, *args)
 
-# %% ../nbs/20_loaders.ipynb #fa06f903
+# %% ../nbs/20_loaders.ipynb #f62bd9c1
 class Shard:
     "Which parts of each global batch this process makes"
     def __init__(self,
@@ -199,6 +199,7 @@ def _parts_of(parts, made):
     res.first = parts.first
     return res
 
+# %% ../nbs/20_loaders.ipynb #615e24de
 _quiet = {'fastai.tabular.core.ReadTabBatch', *(f'fastai.data.transforms.{o}' for o in ('ToTensor','IntToFloatTensor','Normalize'))}
 
 def _is_quiet(pipeline):

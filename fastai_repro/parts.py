@@ -94,6 +94,7 @@ class Team:
     ):
         self.trainer,self.is_group = trainer,trainer is not None and dist.is_initialized()
         self.processes,self.rank = (dist.get_world_size(),dist.get_rank()) if self.is_group else (1,0)
+        self.nested = 0
         self.given,self.parts,self.is_ddp = parts,parts or self.processes,parts is None and self.processes>1
         if self.parts%self.processes:
             raise ValueError(f"`parts` must be a multiple of the number of processes, but it is {parts} with {self.processes} processes: pass for example `ReproCallback(parts={self.processes})`")
@@ -373,6 +374,7 @@ def check_weights(
     names=None, # Names to compare; default: all
 ):
     "Raise in all processes unless they have the same weights and buffers"
+    if team.processes<2: return
     own = _tensor_digests(learn)
     all_of = team.gather_objects(digest(own))
     if len(set(all_of))<2: return
@@ -422,7 +424,9 @@ def _before_fit(learn, team):
     if getattr(learn.dls, 'device', None) not in (None, device): learn.dls.to(device)
     learn.model.to(device)
     if team.rank: learn.logger = noop
-    if team.is_ddp: _wrap(learn, team)
+    if not team.is_ddp: return
+    if isinstance(learn.model, nn.parallel.DistributedDataParallel): team.nested += 1  # a validation in the middle of a fit
+    else: _wrap(learn, team)
 
 def _wrap(learn, team):
     "As fastai does, with buckets that stay as they are from step to step"
@@ -436,6 +440,9 @@ def _wrap(learn, team):
 
 def _after_fit(learn, team):
     if not team.is_ddp: return
+    if team.nested:
+        team.nested -= 1
+        return
     if isinstance(learn.model, nn.parallel.DistributedDataParallel): learn.model = learn.model.module
     for b in _buffers(learn):
         if team.backend=='gloo' and b.is_cuda: b.copy_(team.gather(b)[0])
