@@ -241,7 +241,7 @@ DROP = '''class Net(Module):
     def forward(self, x): return self.b(F.dropout(F.relu(self.a(x)), self.p, self.training))'''
 case('F.dropout(x, self.p) in a module', 'model', arg('0.5'), val(r'learner\.arch.*\bp', r'0\.1', r'0\.5'), args=['0.1'], head=DROP,
      model='Net(float(arg))')
-case('another layer is frozen', 'model', arg('2'), r'learner\.trainable.*->', args=['0'],
+case('another layer is frozen', 'model', arg('2'), r'learner\.params\.0\.weight: .*frozen -> .*trained', also=r'learner\.params', args=['0'],
      model='nn.Sequential(nn.Linear(4,4), nn.ReLU(), nn.Linear(4,4), nn.ReLU(), nn.Linear(4,2))',
      before='for p in model[int(arg)].parameters(): p.requires_grad_(False)')
 case('gradient hook of a weight', 'model', arg('0.1'), val(r'learner\..*hook.*', r'0\.5', r'0\.1'), args=['0.5'],
@@ -304,7 +304,7 @@ case('closure of a collate_fn', 'loaders', arg('3.0'), val(r'(loaders|data)\..*s
         x,y = zip(*items)
         return torch.stack(x)*scale,torch.stack(y)
     return f''')
-case('another collate_fn', 'loaders', arg('reverse'), val(r'(loaders|data)\..*collate', 'forward', 'reverse'), args=['forward'], of=plain,
+case('another collate_fn', 'loaders', arg('reverse'), r'(loaders|data)\..*collate.*forward.*->.*reverse', args=['forward'], of=plain,
      options='collate_fn=globals()[arg], shuffle=True',
      head='''from torch.utils.data import default_collate
 def forward(items): return default_collate(items)
@@ -529,9 +529,9 @@ case('number of epochs', 'schedule', arg('2'), val(r'learner\.epochs', '1', '2')
 tune = dict(head=SPLITS2, model=DEEP, more='splitter=low')
 case('freeze_epochs of fine_tune', 'schedule', arg('2'), val(r'learner\.epochs', '1', '2'), also=lrs, args=['1'],
      fit='learn.fine_tune(1, freeze_epochs=int(arg))', **tune)
-case('base_lr of fine_tune', 'schedule', arg('0.005'), val(r'learner\.(lr|schedule)', r'0\.002', r'0\.005'), also=lrs, args=['0.002'],
+case('base_lr of fine_tune', 'schedule', arg('0.005'), val(r'learner\.(lr|schedule)', r'0\.002', r'0\.005'), also=r'(fits\.2\.)?' + lrs, args=['0.002'],
      fit='learn.fine_tune(1, float(arg))', **tune)
-case('lr_mult of fine_tune', 'schedule', arg('10'), r'learner\.(lr|schedule)', also=lrs, args=['100'],
+case('lr_mult of fine_tune', 'schedule', arg('10'), r'learner\.(lr|schedule)', also=r'(fits\.2\.)?' + lrs, args=['100'],
      fit='learn.fine_tune(1, lr_mult=float(arg))', **tune)
 case('start_epoch', 'schedule', arg('1'), val(r'learner\.start_epoch', '0', '1'), also=lrs, args=['0'],
      fit='learn.fit(2, 1e-2, start_epoch=int(arg))')
@@ -584,7 +584,7 @@ case('autocast of a callback', 'callbacks', arg('1'), val(r'learner\.callbacks.*
     def after_loss(self): self.cast.__exit__(None, None, None)''')
 case('RNNRegularizer beta', 'callbacks', arg('5.0'), val(r'learner\.callbacks.*beta', r'1\.0', r'5\.0'), args=['1.0'], of=text,
      files=texts, cbs='RNNRegularizer(alpha=0., beta=float(arg))')
-case('method of a learner subclass', 'learner', arg('3.0'), val(r'learner\..*scale', r'2\.0', r'3\.0'), args=['2.0'],
+case('method of a learner subclass', 'learner', arg('3.0'), val(r'learner[.:].*scale', r'2\.0', r'3\.0'), args=['2.0'],
      head='''class Mine(Learner):
     scale = float(arg)
     def _backward(self): (self.loss_grad*self.scale).backward()''', learner='Mine(dls, model, loss_func=LOSS, cbs=CBS, opt_func=SGD)')
@@ -759,7 +759,7 @@ case('weights of weighted_dataloaders', 'loaders', arg('5'), r'(loaders|data)\..
      make='weighted_dataloaders', dl=', wgts=[1]*16+[int(arg)]*16')
 case('partial_n of partial_dataloaders', 'loaders', arg('16'), val(r'(loaders|data)\..*(partial_n|\bn)', '24', '16'),
      also=r'learner\.(schedule|steps)', args=['24'], of=tfms, make='partial_dataloaders', dl=', partial_n=int(arg)')
-case('attribute of a loader subclass', 'loaders', arg('3'), val(r'(loaders|data)\..*skip', '1', '3'), args=['1'],
+case('attribute of a loader subclass', 'loaders', arg('3'), val(r'(loaders|data)[.:].*skip', '1', '3'), args=['1'],
      head='''class Skip(TfmdDL):
     skip = int(arg)
     def get_idxs(self): return super().get_idxs()[self.skip:]''',
@@ -773,7 +773,7 @@ def key(sign): return lambda o: sign*float(o[0].sum())''', dl=', sort_func=key(i
 case('configuration that capture is given', 'config', arg('0.02'), val(r'config\.lr', r'0\.01', r'0\.02'), also=lrs, args=['0.01'],
      kind='capture',
      text=rows(kind='capture', more='lr=float(arg)', fit='learn.fit(1)').replace('content=True', 'config=dict(lr=float(arg))'))
-case('float32 precision of oneDNN', 'torch', arg('bf16'), r'torch\.(fp32_precision|mkldnn)', also=r'torch\.', args=['ieee'],
+case('float32 precision of oneDNN', 'torch', arg('bf16'), r'torch\.(fp32_\w+|mkldnn)', also=r'torch\.', args=['ieee'],
      head='torch.backends.mkldnn.matmul.fp32_precision = arg', model=BIG)
 case('steps of a generator that a model holds', 'model', arg('3'), val(r'learner\.(arch|init).*', '', ''), args=['2'],
      head='''class Net(Module):

@@ -21,7 +21,7 @@ from fastcore.script import call_parse
 import invariance
 from invariance import *
 from fastai.distributed import *
-from fastai_repro.digest import digest
+from fastai_repro.digests import digest
 
 # --- one training, in one of its processes
 

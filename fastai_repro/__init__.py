@@ -1,23 +1,21 @@
 "fastai training runs that repeat bit for bit"
 __version__ = "0.0.1"
 
-from fastai_repro.streams import stream_seed
-from fastai_repro.seed import set_seed,seeded,deterministic
-from fastai_repro.digest import digest
-from fastai_repro.digits import digits_path
-from fastai_repro.objects import register_reseed
-from fastai_repro.data import ReproDataBlock,repro_dls
-from fastai_repro.layers import find_nondeterministic,on_cpu,replace_nondeterministic
-from fastai_repro.manifest import RunManifest
-from fastai_repro.callback import ReproCallback
-from fastai_repro.trace import TraceCallback,Divergence,compare_traces
-from fastai_repro.state import register_resume
-from fastai_repro.resume import ResumeCallback
-from fastai_repro.verify import verify,assert_reproducible,assert_worker_invariant
-from fastai_repro.comparison import Comparison
-from fastai_repro.paired import compare
-from fastai_repro.several import Comparisons,compare_all
+_rooms = dict(streams='stream_seed', seed='set_seed seeded deterministic', digests='digest', digits='digits_path', objects='register_reseed', data='ReproDataBlock repro_dls',
+              layers='find_nondeterministic on_cpu replace_nondeterministic', record='load_runs', manifest='RunManifest', callback='ReproCallback', trace='TraceCallback',
+              traces='Divergence compare_traces', state='register_resume', resume='ResumeCallback', verification='verify assert_reproducible assert_worker_invariant',
+              comparison='Comparison', paired='compare', several='Comparisons compare_all')
+_room_of = {name:room for room,names in _rooms.items() for name in names.split()}
+__all__ = list(_room_of)
 
-__all__ = ['stream_seed', 'set_seed', 'seeded', 'deterministic', 'digest', 'digits_path', 'register_reseed', 'ReproDataBlock', 'repro_dls', 'find_nondeterministic', 'on_cpu', 'replace_nondeterministic',
-           'RunManifest', 'ReproCallback', 'TraceCallback', 'Divergence', 'compare_traces', 'ResumeCallback', 'register_resume',
-           'verify', 'assert_reproducible', 'assert_worker_invariant', 'Comparison', 'compare', 'Comparisons', 'compare_all']
+def __getattr__(name):
+    "A public name is imported when it is first used, so that what needs no torch starts without it"
+    if name not in _room_of: raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    import warnings
+    from importlib import import_module
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message='.torch.jit.script. is deprecated')  # which is fastai's
+        res = globals()[name] = getattr(import_module(f'{__name__}.{_room_of[name]}'), name)
+    return res
+
+def __dir__(): return sorted([*globals(), *__all__])

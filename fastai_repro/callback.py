@@ -22,7 +22,7 @@ from .streams import check_seed,stream_key,stream_keys
 from .seed import isolated,is_seeded,seed_all,deterministic,_check_strict
 from .objects import Generators,opaque
 from .state import LearnerState,named_callbacks,named_tensors
-from .digest import digest
+from .digests import digest
 from .loaders import key_dls,part_key,say_left_out,say_unkeyed,sharded
 from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of

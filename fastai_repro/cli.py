@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['check_script', 'check_order', 'check_folder', 'fail', 'write_json', 'rest_of_line', 'run', 'verify', 'Finding',
-           'look_at_environment', 'look_at_learner', 'look_at_items', 'doctor']
+           'look_at_environment', 'look_at_learner', 'look_at_batch', 'look_at_sources', 'look_at_items', 'doctor']
 
-# %% ../nbs/38_cli.ipynb #a2157a6d
+# %% ../nbs/38_cli.ipynb #06f2e17e
 import json,os,subprocess,sys,tempfile,threading,warnings
 from contextlib import contextmanager,nullcontext
 from dataclasses import asdict,dataclass
@@ -22,18 +22,19 @@ from fastcore.script import call_parse
 from fastai.callback.schedule import LRFinder
 from fastai.data.block import DataBlock
 from fastai.learner import Learner
-from .digest import digest
+from .digests import digest
 from .loaders import is_keyed
 from .layers import find_nondeterministic
-from .manifest import atomic_open
+from .files import atomic_open
 from .callback import ReproCallback
 from .resume import ResumeCallback
-from .trace import _from_outside,_suspects,environment
-from .verify import ProgramFailed,_Spec,_check_vary,_launch,_verify
+from .trace import batch_maker,environment,made_again,suspects_of
+from .process import ProgramFailed,RunSpec,launch_run
+from .verification import check_steps,check_vary,verify_program
 try: import fcntl
 except ImportError: fcntl = None
 
-# %% ../nbs/38_cli.ipynb #f5eec0e9
+# %% ../nbs/38_cli.ipynb #9ce1f4a3
 def _check_script(script):
     if not Path(script).exists(): _fail(f"`script` is {script!r}, which does not exist: pass the program first and then its arguments")
     if not Path(script).is_file() or Path(script).suffix not in ('.py','.ipynb'): _fail(f"`script` is {script!r}, which is no .py or .ipynb file: pass the program first and then its arguments")
@@ -64,13 +65,18 @@ def _status(code): return code if code>=0 else 128-code  # as a shell has it for
 
 _rest = dict(nargs='...')
 
+def _earlier(path):
+    "What an earlier run of the same command has written"
+    path = Path(path)
+    return [] if path.is_dir() else [path, *(o for o in path.parent.glob(f'{path.stem}-*{path.suffix}') if o.stem[len(path.stem)+1:].isdigit())]
+
 @call_parse
 def run(
     script:str, # Program, .py or .ipynb
     *args:Annotated[str, _rest], # Its arguments
     seed:int=42, # Seed everything before the program starts
     trace:str=None, # File to write a trace to
-    manifest:str=None, # File to write the manifest of the first training to
+    manifest:str=None, # File to write the manifest of the first learner's training to, further ones beside it as FILE-2.json, ...; or a folder
     strict:bool=False, # Use torch's deterministic algorithms?
     fix:bool=False, # Make an unmodified program reproducible?
     resume:str=None, # Folder for checkpoints: the same command goes on where it was killed; needs `--fix`
@@ -82,20 +88,20 @@ def run(
     for name,o in dict(trace=trace, manifest=manifest, resume=resume).items(): _check_folder(name, o)
     every = _check_resume(resume, every, fix)
     this = dict(script=Path(script).name, arguments=digest(args), seed=seed, strict=strict)
-    goes_on = resume and _claim(Path(resume), this, manifest)
+    if resume: _claim(Path(resume), this)
     for o in (trace, manifest):
-        if o and not (goes_on and o is manifest): Path(o).unlink(missing_ok=True)
+        for old in _earlier(o) if o else (): old.unlink(missing_ok=True)
     trace,manifest,resume = (o and str(Path(o).resolve()) for o in (trace, manifest, resume))
-    spec = _Spec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, manifest=manifest)
-    if resume: spec.resume = resume,every
+    spec = RunSpec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, manifest=manifest)
+    if resume: spec.first = [('fastai_repro.cli', '_resume_trainings', (resume, every))]
     with tempfile.TemporaryDirectory() as tmp:
-        p = _launch(spec, tmp)
+        p = launch_run(spec, tmp)
         while True:
             try: return _status(p.wait())
             except KeyboardInterrupt: pass  # the program had it too, and ends in its own way
 
-# %% ../nbs/38_cli.ipynb #4ff30fae
-def _claim(folder, command, manifest):
+# %% ../nbs/38_cli.ipynb #10047a3d
+def _claim(folder, command):
     "Make `folder` that of `command`; has this command begun there before?"
     file,name = folder/'command.json',f"`--resume` is {str(folder)!r}, "
     try:
@@ -108,9 +114,6 @@ def _claim(folder, command, manifest):
     except (OSError,ValueError) as e: _fail(f"{name}which can't be used: {e}. Pass a folder where you may write")
     other = ', '.join(k for k,v in command.items() if then.get(k)!=v)
     if other: _fail(f"{name}which belongs to another command, with another {other}: pass another folder, or delete it to start anew")
-    if manifest and not Path(manifest).exists() and (folder/'0001.json').exists():
-        _fail(f"`--manifest` is written when the first training begins, and that of {str(folder)!r} has begun: "
-              "leave it out, or delete the folder to start anew")
     print(f'going on with the trainings in {folder}; to start anew, delete it', file=sys.stderr)
     return True
 
@@ -183,7 +186,7 @@ def _resume_trainings(folder, every):
     Learner.fit,Learner.fine_tune = _fit,_fine_tune
     return trainings
 
-# %% ../nbs/38_cli.ipynb #a0796a6a
+# %% ../nbs/38_cli.ipynb #3929745f
 def _value(s):
     if s in ('True','False'): return s=='True'
     try: return int(s)
@@ -196,7 +199,7 @@ def _parse_vary(vary):
         k,eq,v = o.partition('=')
         if not eq: raise ValueError(f"`--vary` must look like num_workers=0,2, but it is {o!r}")
         res[k] = [_value(x) for x in v.split(',')]
-    _check_vary(res)
+    check_vary(res)
     return res
 
 @call_parse
@@ -208,14 +211,17 @@ def verify(
     fix:bool=False, # Make an unmodified program reproducible?
     strict:bool=False, # Use torch's deterministic algorithms?
     level:Annotated[str, dict(choices=['epoch','step','layer'])]='step', # Level of the first traces
+    steps:int=None, # Only the first steps of each fit, with the schedule of the whole one
     json:str=None, # File to write the verdict to
 ):
     "Run a program again and show that every step is the same, or where the first difference is; exit status 0: the same, 1: different, 2: the program failed or trained nothing"
     _check_script(script)
     _check_order(verify, args)
     _check_folder('json', json)
-    spec = _Spec(script=script, args=args, level=level, fix=fix, strict=strict, seed=42 if fix else None)
-    try: v = _verify(spec, runs, _parse_vary(vary))
+    spec = RunSpec(script=script, args=args, level=level, fix=fix, strict=strict, seed=42 if fix else None)
+    try:
+        spec.steps = check_steps(steps)
+        v = verify_program(spec, runs, _parse_vary(vary))
     except (ProgramFailed,ValueError) as e: _fail(str(e))
     print(v)
     if json: _write_json(json, v.as_dict())
@@ -223,7 +229,7 @@ def verify(
 
 def _write_json(path, o): Path(path).write_text(json.dumps(o, indent=1) + '\n')
 
-# %% ../nbs/38_cli.ipynb #50e8f229
+# %% ../nbs/38_cli.ipynb #f6b4346d
 @dataclass
 class Finding:
     "Something that moves results, or may"
@@ -235,7 +241,7 @@ class Finding:
 def look_at_environment():
     "Findings about flags, environment and versions"
     cudnn,cuda = torch.backends.cudnn,torch.cuda.is_available()
-    if cudnn.benchmark: yield Finding('error' if cuda else 'warning', '`torch.backends.cudnn.benchmark` is on: cuDNN races its kernels, and another one may win tomorrow', '`set_seed(42)`, or `ReproCallback`')
+    if cudnn.benchmark: yield Finding('warning', '`torch.backends.cudnn.benchmark` is on: cuDNN races its kernels, and another one may win tomorrow', '`set_seed(42)`, or `ReproCallback`')
     if cuda and not cudnn.deterministic: yield Finding('warning', '`torch.backends.cudnn.deterministic` is off: convolutions may differ from run to run', '`set_seed(42)`, or `ReproCallback`')
     if cuda and not os.environ.get('CUBLAS_WORKSPACE_CONFIG'): yield Finding('note', 'CUBLAS_WORKSPACE_CONFIG is not set: strict mode needs it', '`fastai-repro-run`, or set it to :4096:8 before Python starts')
     if os.environ.get('PYTHONHASHSEED', 'random')=='random': yield Finding('warning', 'PYTHONHASHSEED is not set: the order of sets of strings changes with every process', '`fastai-repro-run`, or set it before Python starts')
@@ -251,14 +257,37 @@ def look_at_learner(
     if not repro: yield Finding('warning', 'the learner has no `ReproCallback`: what its training draws depends on all that drew before', '`Learner(..., cbs=ReproCallback(42))`, or `--fix`')
     if not repro and not is_keyed(learn.dls):
         yield Finding('warning', f'the loaders ({type(learn.dls.train).__name__}) are not keyed: batches depend on the number of workers and on who looked before', '`repro_dls`, `ReproDataBlock` or `ReproCallback`')
-    names = dict(data='transform', model='layer', callbacks='callback', optimizer='optimizer')
-    for part,found in _suspects(learn).items():
-        for name,sources in found.items():
-            outside = bool(_from_outside({name:sources}))
-            held = sources==['a generator of its own'] and part=='data'
-            if outside: yield Finding('error', f"{names[part]} {name} draws from {', '.join(sources)}, which no seed reaches", 'keyed loaders reseed it: `ReproCallback`' if held else 'draw from `random`, `numpy.random` or `torch` instead')
-            elif part=='callbacks' and not repro: yield Finding('warning', f'callback {name} names functions that draw', '`ReproCallback` seeds every step, so that it moves nothing else')
-    for o in find_nondeterministic(learn.model): yield Finding('error' if cuda else 'note', f'layer {o.name} ({o.kind}) has no deterministic CUDA kernel: {o.reason}', o.remedy)
+    sure = look_at_batch(learn.dls.train)
+    yield from sure
+    for part,found in suspects_of(learn).items(): yield from look_at_sources(part, found, ' '.join(o.what for o in sure), repro)
+    for o in find_nondeterministic(learn.model): yield Finding('warning' if cuda else 'note', f'layer {o.name} ({o.kind}) has no deterministic CUDA kernel: {o.reason}', o.remedy)
+
+def look_at_batch(
+    dl # Loader
+)->list: # An error, if making the same items twice gives other bits
+    "Make a few items twice"
+    maker = batch_maker(dl, list(range(min(4, len(getattr(dl, 'dataset', None) or ())))), getattr(dl, 'device', None))
+    try: made = made_again(*maker) if maker else {}
+    except Exception: made = {}  # loaders that make their items in a way of their own, or a program that can't make one yet
+    if not made.get('outside'): return []
+    return [Finding('error', f"{made['outside']} gave other bits for the same items, with all generators put back: it uses a random source that no seed controls", 'draw from `random`, `numpy.random` or `torch` instead')]
+
+_part_names = dict(data='transform', model='layer', callbacks='callback', optimizer='optimizer')
+
+def look_at_sources(
+    part:str, # data, model, callbacks or optimizer
+    found:dict, # Names, and what their code names
+    known:str='', # What was said already
+    repro:bool=False, # Has the learner a `ReproCallback`?
+):
+    "Findings about code that names something that draws: it need not move anything"
+    for name,sources in found.items():
+        what = f'{_part_names[part]} {name}'
+        if name in known.split(): continue
+        if sources==['global']:
+            if part=='callbacks' and not repro: yield Finding('note', f'{what} names functions that draw', '`ReproCallback` seeds every step, so that it moves nothing else')
+        elif sources==['a generator of its own']: yield Finding('warning', f'{what} holds a generator of its own', 'seed it; `ReproCallback` does, before everything that it draws for' if part!='callbacks' else 'seed it')
+        else: yield Finding('note' if part=='callbacks' else 'warning', f"{what} names {', '.join(sources)}, which no seed controls", 'if what it draws reaches the training, draw from `random`, `numpy.random` or `torch` instead')
 
 def look_at_items(
     items # Items of a dataset, as they were listed
@@ -268,7 +297,7 @@ def look_at_items(
     if paths and all(isinstance(o, PurePath) for o in paths) and paths!=sorted(paths, key=lambda o: o.as_posix()):
         yield Finding('warning', f'{len(paths)} files are in the order in which the file system lists them', 'sort them (`get_items=lambda p: sorted(get_image_files(p))`), or `ReproDataBlock`')
 
-# %% ../nbs/38_cli.ipynb #1de8fb66
+# %% ../nbs/38_cli.ipynb #fe68b562
 def _watch_program(file):
     "In the process of the program: note findings, and stop it before it trains"
     found,plain,unseeded,start = [],DataBlock.datasets,WeakSet(),torch.initial_seed()
@@ -291,7 +320,7 @@ def _watch_program(file):
 def _examine(script, args):
     with tempfile.TemporaryDirectory() as tmp:
         file = Path(tmp)/'found.json'
-        p = _launch(_Spec(script=script, args=args, doctor=str(file)), tmp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
+        p = launch_run(RunSpec(script=script, args=args, trackers_off=True, first=[('fastai_repro.cli', '_watch_program', (str(file),))]), tmp, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, stdin=subprocess.DEVNULL)
         out,_ = p.communicate()
         if p.returncode: _fail(f'{out[-4000:]}\nthe program failed with status {_status(p.returncode)}')
         if not file.exists(): _fail(f'{script} made no `Learner` that wanted to train')
@@ -304,7 +333,7 @@ def doctor(
     script:Annotated[str, dict(opt=False, nargs='?')]='', # Program, .py or .ipynb; default: the environment alone
     *args:Annotated[str, _rest], # Its arguments
 ):
-    "Look for what makes trainings differ, without training; exit status 1 if something is sure to move results (an error), 0 for warnings, which may"
+    "Run a program up to its first fit, without experiment trackers, and look for what makes trainings differ; exit status 1 if something is sure to move results (an error), 0 for warnings, which may"
     if script: _check_script(script)
     found = sorted(_examine(script, args) if script else look_at_environment(), key=lambda o: _severities.index(o.severity))
     for o in found: print(o)

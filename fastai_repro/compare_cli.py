@@ -11,7 +11,7 @@ from typing import Annotated
 from fastcore.script import call_parse
 from .cli import check_folder,check_order,check_script,fail,rest_of_line,write_json
 from .paired import compare as compare_runs
-from .verify import ProgramFailed
+from .process import ProgramFailed
 
 # %% ../nbs/48_compare_cli.ipynb #0188375f
 @call_parse

@@ -24,7 +24,7 @@ from fastai.data.block import DataBlock
 import fastai.callback.data # patches `DataBlock.weighted_dataloaders`
 from .streams import check_seed,stream_key
 from .seed import isolated,seed_all,seeded
-from .digest import digest
+from .digests import digest
 from .loaders import is_keyed,key_dls
 
 # %% ../nbs/21_data.ipynb #a8e78e6d

@@ -11,7 +11,7 @@ from fastcore.basics import noop
 from fastcore.script import call_parse
 from fastai.torch_core import set_seed as fastai_set_seed
 from .seed import seeded
-from .digest import digest
+from .digests import digest
 from .digits import digits_path
 from .data import ReproDataBlock
 from .callback import ReproCallback

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['source_id', 'source_ids', 'code_id', 'named', 'shorter', 'plain', 'tensor_text', 'folded', 'describe']
 
-# %% ../nbs/19_description.ipynb #f8324d98
+# %% ../nbs/19_description.ipynb #65d01afe
 import ast,inspect,json,math,os,pickle,re,textwrap
 from collections import Counter,deque
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from enum import Enum
 from functools import _lru_cache_wrapper,cached_property,lru_cache,partial
 from hashlib import blake2b
 from pathlib import PurePath
+from threading import local
 from time import time as now
 from types import BuiltinFunctionType,CellType,CodeType,FunctionType,MethodType,ModuleType
 from uuid import UUID
@@ -25,8 +26,8 @@ from plum import Function
 from fastcore.foundation import L
 from fasttransform import Pipeline,Transform
 from .credentials import masked,masked_source
-from .objects import functions_of,is_generator,is_installed,is_opaque,is_users,parts_of,set_by_methods
-from .digest import digest
+from .objects import attributes_set,functions_of,is_generator,is_installed,is_opaque,is_users,parts_of,set_by_methods
+from .digests import digest
 from .state import is_all_attributes
 
 # %% ../nbs/19_description.ipynb #dc0b6551
@@ -132,7 +133,7 @@ def plain(
     try: return shorter(masked(_json(o), name), most)
     except _NotPlain: raise TypeError(f'`o` is a {type(o).__name__}, which is no value') from None
 
-# %% ../nbs/19_description.ipynb #36bf5a55
+# %% ../nbs/19_description.ipynb #c5f9aa2d
 @lru_cache(maxsize=None)
 def _arguments(cls):
     "Names of the arguments of the `__init__` of `cls` and of its bases"
@@ -145,7 +146,8 @@ def _moved(cls):
     sets = {True:set(), False:set()}
     for c in cls.__mro__: sets[is_users(c)] |= set_by_methods(c)
     cached = {n for c in cls.__mro__ for n,v in vars(c).items() if isinstance(v, cached_property)}
-    return (sets[False] | cached) - _arguments(cls),sets[True] - _arguments(cls)
+    of_data = {n for c in cls.__mro__ if not is_users(c) for f in functions_of(vars(c).get('setups')) for n in attributes_set(f)}
+    return (sets[False] | cached) - _arguments(cls) | of_data,sets[True] - _arguments(cls)
 
 def _is_dunder(k): return k.startswith('__') and k.endswith('__')
 
@@ -185,11 +187,15 @@ def _table_text(o):
     heads = o.dtypes.astype(str).to_dict() if isinstance(o, pd.DataFrame) else {str(o.name):str(o.dtype)}
     return f'{type(o).__name__} {list(o.shape)} #{digest([str(heads), rows.to_numpy()])[:12]}'
 
-def _pickle_text(o):
-    try: return f'{_type_name(type(o))} #{digest(pickle.dumps(o, protocol=4))[:12]}'
-    except Exception: return f'{_type_name(type(o))} (not looked into)'
+def _hidden(o):
+    "The line of an object with memory that no attribute shows, and what it would be made of"
+    try: make = o.__reduce_ex__(2)
+    except Exception: return f'{_type_name(type(o))} (not looked into)',[]
+    if isinstance(make, tuple) and not any(x is not None for x in make[3:]): return _type_name(type(o)),[(f'({i})',x) for i,x in enumerate((*make[1], *make[2:3])) if x is not None and x is not type(o)]
+    try: return f'{_type_name(type(o))} #{digest(pickle.dumps(o, protocol=4))[:12]}',[]
+    except Exception: return f'{_type_name(type(o))} (not looked into)',[]
 
-# %% ../nbs/19_description.ipynb #f167d4b6
+# %% ../nbs/19_description.ipynb #fca99eaa
 def _order(x):
     try: return _type_name(type(x)),json.dumps(plain(x))
     except TypeError: return _type_name(type(x)),str(getattr(x, '__name__', ''))
@@ -232,7 +238,8 @@ class _Walk:
         if not isinstance(o, dict): return self.object(o, path)
         pairs = [(f'.{k}' if isinstance(k, str) and re.fullmatch(r'[\w-]+', k) else f'[{k!r}]' if isinstance(k, (str,int,bool,type(None))) else f'[{i}]', k, v) for i,(k,v) in enumerate(dict.items(o))]
         keys = [(f'{step}.key',k) for step,k,_ in pairs if step[1:2].isdigit() and not isinstance(k, (int,str))]
-        return f'{_type_name(type(o))} of {len(o)}',[*((step,v) for step,_,v in pairs), *keys, *self.more(o, path)]
+        text = f"{_type_name(type(o))} of {len(o)}{': ' * bool(o)}{', '.join(str(k) for k in o if isinstance(k, (str,int)))}"
+        return shorter(masked(text)),[*((step,v) for step,_,v in pairs), *keys, *self.more(o, path)]
 
     def sequence(self, o, path):
         if isinstance(o, L) and type(o) is not L or is_users(type(o)) and not isinstance(o, tuple): return self.object(o, path)  # to ask it for an item might make one
@@ -244,7 +251,7 @@ class _Walk:
         count,parts = Counter(),[]
         for f in o.fs:
             if self.known.get(id(f), f) is None: continue
-            name = re.match(r'\w*', f.name)[0] if type(f) is Transform else getattr(f, '__name__', type(f).__name__)
+            name = re.match(r'[\w<>.]*', f.name)[0] if type(f) is Transform else getattr(f, '__name__', type(f).__name__)
             count[name] += 1
             parts.append((f"{name}{'' if count[name]==1 else f'#{count[name]}'}",f))
         return ', '.join(n for n,_ in parts) or 'none',[(f'.{n}',f) for n,f in parts]
@@ -267,7 +274,7 @@ class _Walk:
         names = f.__code__.co_varnames[:f.__code__.co_argcount]
         defaults = [*zip(names[len(names)-len(f.__defaults__ or ()):], f.__defaults__ or ()), *(f.__kwdefaults__ or {}).items()]
         attributes = [(f'.{k}',v) for k,v in vars(f).items() if k!='__wrapped__']
-        globals_ = [(step,x) for step,x in parts_of(f) if step[0]==':' and (x is not None or step[1:] in f.__globals__) and not isinstance(x, BuiltinFunctionType) and not is_installed(getattr(x, '__module__', None) or '__main__')]
+        globals_ = [(step,x) for step,x in parts_of(f) if step[0]==':' and (x is not None or step[1:] in f.__globals__)]
         return f'{f.__qualname__} #{code_id(f)}',[*cells, *((f'({k})',v) for k,v in defaults), *attributes, *globals_]
 
     def cls(self, c, path):
@@ -293,14 +300,17 @@ class _Walk:
         attributes = _attributes(o)
         if isinstance(o, nn.Module): attributes = {k:v for k,v in attributes.items() if k not in _own and not _is_compilers(k)}
         mine = next(filter(is_users, type(o).__mro__), None)
+        if isinstance(o, Transform) and not is_users(type(o)): attributes.pop('split_idx', None)  # pipelines set it
         return [*((f'.{k}',v) for k,v in attributes.items() if k not in skipped and k not in state),
-                *((f"state.{path.removeprefix('state.')}.{k}",v) for k,v in attributes.items() if k in state),
+                *((f"state.{path.removeprefix('state.')}.{k}",v) for k,v in attributes.items() if k in state and not isinstance(v, (dict,set))),  # those are caches
                 *([(f':{mine.__qualname__}',mine)] if mine else [])]
 
     def object(self, o, path):
         if is_generator(o) or is_opaque(type(o)): return _type_name(type(o)),()
         if isinstance(o, _lru_cache_wrapper): return 'lru_cache',[('.__wrapped__',o.__wrapped__)]
-        return _type_name(type(o)) if is_all_attributes(type(o)) or isinstance(o, (list,dict,L)) else _pickle_text(o),self.held(o, path)
+        if callable(o) and isinstance(getattr(o, '__name__', None), str) and not is_users(type(o)): return named(o),self.held(o, path)
+        text,parts = (_type_name(type(o)),[]) if is_all_attributes(type(o)) or isinstance(o, (list,dict,L,local)) else _hidden(o)
+        return text,[*parts, *self.held(o, path)]
 
 _looks = [(torch.Tensor,_Walk.tensor), (np.ndarray,_Walk.array), ((pd.DataFrame,pd.Series,pd.Index),_Walk.table), (Pipeline,_Walk.pipeline), (Mapping,_Walk.mapping),
           ((list,tuple,set,frozenset,deque,L),_Walk.sequence), (partial,_Walk.partial), ((MethodType,BuiltinFunctionType),_Walk.method), (FunctionType,_Walk.function),

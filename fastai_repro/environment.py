@@ -4,20 +4,20 @@
 
 # %% auto #0
 __all__ = ['read_fields', 'package_fields', 'hash_seed', 'machine_fields', 'script_path', 'is_installed_folder', 'user_modules',
-           'cells_run', 'code_fields']
+           'cells_run', 'module_fields', 'code_fields']
 
-# %% ../nbs/24_environment.ipynb #71d5817d
+# %% ../nbs/24_environment.ipynb #45d5dff4
 import json,os,platform,re,subprocess,sys
 from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path,PurePath
-from types import ModuleType
+from types import FunctionType,ModuleType
 import torch
 from fastcore.basics import noop
 from .credentials import masked
-from .objects import is_installed
-from .digest import digest
-from .description import plain,source_id,source_ids
+from .objects import functions_of,is_installed
+from .digests import digest
+from .description import describe,plain,source_id,source_ids
 
 # %% ../nbs/24_environment.ipynb #b0541238
 def read_fields(
@@ -56,7 +56,7 @@ def package_fields():
     key = tuple((p, os.stat(p).st_mtime_ns) for p in sys.path if os.path.isdir(p))
     return {f'packages.{n}': v for n,v in _distributions(key).items()}
 
-# %% ../nbs/24_environment.ipynb #89ec5943
+# %% ../nbs/24_environment.ipynb #2f6c0322
 @lru_cache(maxsize=1)
 def _cpuinfo():
     "What Linux tells about the first processor"
@@ -84,12 +84,13 @@ def _gpu(device):
     used = torch.cuda.is_initialized() or device is not None and device.type=='cuda'
     return torch.cuda.get_device_properties(device if device is not None and device.type=='cuda' else None) if used else None
 
-def _fp32_precision():
+def _matmul_precision():
+    try: return torch.get_float32_matmul_precision()
+    except RuntimeError: return 'set in the newer way, as `torch.fp32_cpu` and `torch.fp32_cuda`'
+
+def _fp32_precision(**parts):
     "The precision of float32 in the terms of newer versions of torch, where 'none' is what was never set"
-    b = torch.backends
-    if not hasattr(b, 'fp32_precision'): return None
-    parts = dict(cuda_matmul=b.cuda.matmul, cudnn_conv=b.cudnn.conv, cudnn_rnn=b.cudnn.rnn, cpu_matmul=b.mkldnn.matmul, cpu_conv=b.mkldnn.conv)
-    return {n: 'ieee' if o.fp32_precision=='none' else o.fp32_precision for n,o in parts.items()}
+    if hasattr(torch.backends, 'fp32_precision'): return {n: 'ieee' if o.fp32_precision=='none' else o.fp32_precision for n,o in parts.items()}
 
 _numeric = re.compile(r'(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|VECLIB|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|TORCHINDUCTOR|CUDA|CUDNN|CUBLAS|CUBLASLT|NVIDIA|NCCL|GLOO|HIP|MIOPEN|NPY|XLA)_')
 _harmless = re.compile(r'(HOME|PATH|DIR|CACHE|LOGS?|LEVEL|DEBUG|VERBOSE)$|^CUBLAS_WORKSPACE_CONFIG$')  # the last is `torch.cublas_workspace`
@@ -121,7 +122,8 @@ def machine_fields(
         **read_fields('torch', version=lambda: str(torch.__version__), build=lambda: f'{torch.version.git_version[:12]} {digest(torch.__config__.show())[:12]}',
                 cuda=lambda: torch.version.cuda, cudnn=lambda: b.cudnn.version() if torch.cuda.is_available() else None,
                 nccl=lambda: '.'.join(map(str, torch.cuda.nccl.version())) if torch.cuda.is_available() else None,
-                matmul_precision=torch.get_float32_matmul_precision, matmul_tf32=lambda: b.cuda.matmul.allow_tf32, cudnn_tf32=lambda: b.cudnn.allow_tf32, fp32_precision=_fp32_precision,
+                matmul_precision=_matmul_precision, matmul_tf32=lambda: b.cuda.matmul.allow_tf32, cudnn_tf32=lambda: b.cudnn.allow_tf32, fp32_cuda=lambda: _fp32_precision(matmul=b.cuda.matmul, conv=b.cudnn.conv, rnn=b.cudnn.rnn),
+                fp32_cpu=lambda: _fp32_precision(matmul=b.mkldnn.matmul, conv=b.mkldnn.conv),
                 fp16_reduction=lambda: str(b.cuda.matmul.allow_fp16_reduced_precision_reduction), bf16_reduction=lambda: str(b.cuda.matmul.allow_bf16_reduced_precision_reduction),
                 default_dtype=lambda: str(torch.get_default_dtype()), cudnn_enabled=lambda: b.cudnn.enabled, cudnn_deterministic=lambda: b.cudnn.deterministic,
                 cudnn_benchmark=lambda: b.cudnn.benchmark, deterministic=torch.are_deterministic_algorithms_enabled,
@@ -163,7 +165,7 @@ def _code_diff(top):
     new = {o: (_cells if p.suffix=='.ipynb' else noop)(p.read_bytes()) for o,p in untracked.items() if p.is_file()}
     return digest([diff, changed, new]) if diff or changed or new else 'clean'
 
-# %% ../nbs/24_environment.ipynb #bb660b88
+# %% ../nbs/24_environment.ipynb #992a1013
 def script_path():
     "The script or notebook that runs, if that can be known"
     main = vars(sys.modules['__main__'])
@@ -195,6 +197,17 @@ def user_modules(
     files = [(n,f) for n,m in list(sys.modules.items()) if (f := getattr(m, '__file__', None)) and not f.startswith(filled)]
     return {n:f for n,f in files if n not in ('__main__','__mp_main__') and not is_installed(n) and os.path.isfile(f)}
 
+def _is_foreign(f): return not is_installed(f.__globals__.get('__name__') or '__main__')
+
+def _patches():
+    "Functions of the user's in the place of a library's, by their place"
+    for name,m in list(sys.modules.items()):
+        if not isinstance(m, ModuleType) or name.partition('.')[0] not in ('torch','torchvision','timm','fastai','fastcore','fasttransform','PIL','numpy'): continue
+        for k,v in list(vars(m).items()):
+            if type(v) is FunctionType and _is_foreign(v): yield f'{name}.{k}',v
+            if isinstance(v, type) and v.__module__==name:
+                yield from ((f'{name}.{k}.{n}',f) for n,x in list(vars(v).items()) if not n.startswith('__') or n=='__init__' for f in functions_of(x) if _is_foreign(f))
+
 def _first_line(s): return next((o.strip()[:60] for o in s.splitlines() if o.strip()), '')
 
 def _cell_id(source):
@@ -206,6 +219,11 @@ def cells_run():
     shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
     cells = [o for o in (getattr(shell, 'user_ns', None) or {}).get('In', []) if o.strip()]
     return [f'{masked(_first_line(o))} #{_cell_id(o)}' for o in cells] or None
+
+def module_fields(
+)->dict: # Fields by dotted name
+    "The user's modules"
+    return read_fields('code.modules', **{n:(lambda f=f: _file_ids(f)) for n,f in sorted(user_modules().items())})
 
 def code_fields(
 )->dict: # Fields by dotted name
@@ -220,4 +238,4 @@ def code_fields(
                           script=lambda: os.path.basename(script) if script else None, script_digest=lambda: _file_ids(script) if is_file else None,
                           argv=lambda: masked(list(map(str, sys.argv[1:])))),
             **{k:v for k,v in read_fields('code', cells=cells_run).items() if v is not None},
-            **read_fields('code.modules', **{n:(lambda f=f: _file_ids(f)) for n,f in sorted(user_modules().items())})}
+            **describe({f'code.patches.{n}':f for n,f in _patches()}), **module_fields()}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['data_fields', 'loader_fields', 'learner_fields', 'process_fields', 'RunWriter']
 
-# %% ../nbs/25_manifest.ipynb #2feeedd4
+# %% ../nbs/25_manifest.ipynb #c94e37ee
 import itertools,os,re,socket,time,uuid,warnings
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,6 +18,7 @@ import torch
 from fastcore.basics import noop,patch
 from fastcore.foundation import L
 from fastcore.xtras import is_listy
+from fastai.callback.core import CancelFitException
 from fastai.callback.schedule import ParamScheduler
 from fastai.data.load import SkipItemException
 from fastai.data.transforms import ColReader
@@ -28,10 +29,10 @@ from .credentials import masked
 from .record import RunManifest,SCHEMA
 from .seed import isolated
 from .objects import is_opaque,is_users,set_by_methods
-from .digest import digest
-from .state import named_callbacks,named_tensors
+from .digests import digest
+from .state import named_callbacks
 from .description import describe,folded,named,plain
-from .environment import code_fields,machine_fields,package_fields,read_fields,script_path
+from .environment import code_fields,machine_fields,module_fields,package_fields,read_fields,script_path
 
 # %% ../nbs/25_manifest.ipynb #6f726f5f
 def _plain_loader(dl):
@@ -183,7 +184,7 @@ def data_fields(
                           order=lambda: [_hash(map('\x1e'.join, zip(ks, rs))) for ks,rs in zip(keys(), rows())], vocab=lambda: _vocab(dls), path=lambda: located()[1] or _prefix(dss)),
             **{k:v for k,v in optional.items() if v is not None}}
 
-# %% ../nbs/25_manifest.ipynb #2310a063
+# %% ../nbs/25_manifest.ipynb #f820237e
 def _same(values):
     "One value where all are the same"
     values = list(values)
@@ -207,14 +208,15 @@ def _shuffle(dl):
     return type(getattr(sampler, 'sampler', sampler)).__name__
 
 _apart = '''dataset bs batch_size shuffle num_workers pin_memory drop_last wgts rng fake_l offs generator items lens chunks idxs bl n_batches
-last_len plain dl order'''.split()  # have fields of their own, are keyed, or come from the data
+last_len idx_max res plain dl order'''.split()  # have fields of their own, are keyed, or come from the data
 
 def _of_loader(dl):
     "The lines of a loader, but for its dataset"
     p = _plain_loader(dl)
     held = {k:v for k,v in vars(p).items() if k not in _apart and k[0]!='_'}
-    known = {id(o):None for o in (getattr(p, 'dataset', None), getattr(dl, '_clock', None)) if o is not None}
-    mine = {f'loaders:{type(p).__name__}':type(p)} if is_users(type(p)) else {}
+    tables = [v for f in getattr(held.get('after_batch'), 'fs', ()) for v in getattr(f, '__dict__', {}).values() if _is_tabular(v)]
+    known = {id(o):None for o in (getattr(p, 'dataset', None), getattr(dl, '_clock', None), *tables) if o is not None}
+    mine = {f'loaders:{_class(dl)}':type(p)} if is_users(type(p)) else {}
     return describe({**{f'loaders.{k}':v for k,v in held.items()}, **mine}, known)
 
 def _common(lines):
@@ -224,7 +226,8 @@ def _common(lines):
 def _items_of(ds):
     "What a dataset holds of the data itself: that has fields of its own"
     of = [(o,n) for o in (ds, *getattr(ds, 'tls', [])) for n in ('items','splits','types','tensors','indices','dataloaders')]
-    held = [*getattr(ds, 'tls', []), *(vars(o).get(n) for o,n in of if hasattr(o, '__dict__')), *map(_getter, _targets(ds))]
+    counts = [vars(f).get(n) for tl in getattr(ds, 'tls', []) for f in tl.tfms.fs if type(f).__module__.startswith('fastai.') for n in ('counter','lengths')]  # of tokens
+    held = [*counts, *getattr(ds, 'tls', []), *(vars(o).get(n) for o,n in of if hasattr(o, '__dict__')), *map(_getter, _targets(ds))]
     return {id(o):None for o in held if not (o is None or o is noop or isinstance(o, int))}
 
 def _of_dataset(ds):
@@ -243,11 +246,11 @@ def loader_fields(
     def each(f): return lambda: _same(map(f, dls.loaders))
     def attr(n): return each(lambda dl: getattr(getattr(dl, 'fake_l', dl), n, getattr(dl, n, None)))  # `dl.num_workers` of fastai is another number
     def weights(): return [digest(np.asarray(dl.wgts)) for dl in dls.loaders if getattr(dl, 'wgts', None) is not None] or 'none'
-    fields = read_fields('loaders', keyed=each(_keyed), type=each(_class), bs=each(_bs), shuffle=each(_shuffle), drop_last=attr('drop_last'), weights=weights,
+    fields = read_fields('loaders', keyed=each(_keyed), type=each(_class), bs=each(_bs), shuffle=each(_shuffle), drop_last=each(lambda dl: getattr(dl, 'drop_last', None)), weights=weights,
                          stats=each(_stats), num_workers=attr('num_workers'), pin_memory=attr('pin_memory'))
     return {**_common(list(map(_of_loader, dls.loaders))), **folded(_common([_of_dataset(_dataset(dl)) for dl in dls.loaders])), **fields}
 
-# %% ../nbs/25_manifest.ipynb #8703daa4
+# %% ../nbs/25_manifest.ipynb #d296f3a1
 _bookkeeping = 'callback.core.TrainEvalCallback','learner.Recorder','learner.CastToTensor','learner.SkipToEpoch','callback.schedule.ParamScheduler','distributed.DistributedTrainer'
 _watchers = {f'fastai.callback.{o}' for o in '''progress.ProgressCallback progress.ShowGraphCallback progress.CSVLogger hook.ActivationStats wandb.WandbCallback
 tensorboard.TensorBoardCallback neptune.NeptuneCallback comet.CometCallback core.FetchPredsCallback core.GatherPredsCallback data.CollectDataCallback'''.split()}
@@ -266,8 +269,8 @@ _looked_at = 'dls','model','opt_func','loss_func','metrics','splitter','opt','cb
 def _own(learn):
     "What the learner was given besides: all but what fastai itself notes on it"
     classes = {k for cb in learn.cbs for k in type(cb).__mro__ if not is_users(k)}
-    noted = set().union(*(set_by_methods(c, but=()) for c in (Learner, *classes))) - {'wd','moms','wd_bn_bias','train_bn','default_cbs'}
-    return {f'learner.{k}':v for k,v in vars(learn).items() if k not in _looked_at and k not in noted and k[0]!='_' and all(v is not o for o in learn.cbs)}
+    noted = set().union(*(set_by_methods(c, but=(), of_any=True) for c in (Learner, *classes))) - {'wd','moms','wd_bn_bias','train_bn','default_cbs'}
+    return {f'learner.{k}':v for k,v in vars(learn).items() if k not in _looked_at and k not in noted and k[0]!='_' and all(v is not o for o in learn.cbs) and not is_opaque(type(v))}
 
 def _arch(learn): return getattr(getattr(learn, 'arch', None), '__name__', None) or type(learn.model).__name__
 
@@ -281,15 +284,25 @@ def _params(learn):
     def text(p): return (groups.get(id(p), 'not in the optimizer, ') if groups else '') + ('trained' if p.requires_grad else 'frozen')
     return {f'learner.params.{n}':text(p) for n,p in learn.model.named_parameters()}
 
+def _tensors(model):
+    "Names of each parameter and buffer; more than one where it is shared"
+    res = {}
+    for n,t in (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)): res.setdefault(id(t), []).append((n,t))
+    return res
+
+def _shape_text(t, names): return f"{str(t.dtype)[6:]} {list(t.shape)}{f' shared by ' + ', '.join(names) if len(names)>1 else ''}"
+
 def _walked(learn):
     "The lines of the learner's parts; of many the deepest are folded"
     keep,watch = _callbacks(learn)
     known = {id(o):None for o in (learn, learn.dls, learn.opt, *learn.dls.loaders) if o is not None}
-    weights = {id(t):f'{str(t.dtype)[6:]} {list(t.shape)}' for t in named_tensors(learn.model).values()}
+    saved = learn.model.state_dict()
+    weights = {id(t):_shape_text(ns[0][1], [n for n,_ in ns]) for ns in _tensors(learn.model).values() for t in [ns[0][1]] if ns[0][0] in saved}
     roots = {'learner.arch':learn.model, 'learner.loss':learn.loss_func, 'learner.opt':_optimizer(learn), 'learner.splitter':learn.splitter,
              **{f'learner.callbacks.{n}':_settings_of(o) for n,o in keep.items()}, **{f'learner.metrics.{i}':getattr(o, 'func', o) for i,o in enumerate(learn.metrics)}, **_own(learn)}
+    if is_users(type(learn)): roots[f'learner:{type(learn).__name__}'] = type(learn)
     lines,parts = describe(roots, {**known, **weights}),{}
-    for k,v in {**lines, 'learner.arch':_arch(learn), **_params(learn)}.items(): parts.setdefault(k.removeprefix('state.').split('.')[1], {})[k] = v
+    for k,v in {**lines, 'learner.arch':_arch(learn), **_params(learn)}.items(): parts.setdefault(re.split('[.:]', k.removeprefix('state.'))[1], {})[k] = v
     lines = {k:v for d in parts.values() for k,v in folded(d).items()}
     return {**lines, 'learner.callbacks':', '.join(keep) or 'none', 'learner.watchers':', '.join(watch) or 'none'}
 
@@ -394,7 +407,7 @@ def capture(cls:RunManifest,
     run = {'manifest.schema':SCHEMA, 'streams.scheme':SCHEME, 'seed':_seed_of(learn) if seed is None else seed, **read_fields('run', name=lambda: name, time=_now, host=socket.gethostname)}
     return cls({k:v for o in (run, *parts, _flatten(masked(_jsonable(config)), 'config') if config else {}) for k,v in o.items()})
 
-# %% ../nbs/25_manifest.ipynb #deda1a38
+# %% ../nbs/25_manifest.ipynb #e8769ee4
 def _is_in(folder, data):
     "Does `folder` lie in the data's own folder? Where the working folder does too, that folder is more than the data's"
     folder,data,here = (Path(o).resolve() for o in (folder, data, '.'))
@@ -461,6 +474,7 @@ class RunWriter:
         f = self.manifest.fields
         f['end.state'],f['end.error'],f['end.seconds'] = state,error,f.get('end.seconds', 0) + seconds
         for k,v in _metrics(learn, rows).items(): f[k] = f.get(k, []) + masked(v)
+        f.update(module_fields())  # some are imported in the middle of a training
         f.update(read_fields('end', weights=lambda: digest(learn.model), gpu_memory=lambda: torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None))
         self._save()
 
@@ -473,12 +487,16 @@ class RunWriter:
         "Record a fit: its settings before, and how it ended"
         self._try(self._begin, learn, seed)
         start,before,state,error = time.time(),_values(learn),'finished',None
+        n = len(before or [])
         try: yield
+        except CancelFitException:
+            state = 'cancelled'
+            raise
         except BaseException as e:
             state,error = 'failed' if isinstance(e, Exception) else 'interrupted',type(e).__name__
             raise
         finally:
-            rows = [] if _values(learn) is before else _values(learn)
+            rows = (_values(learn) or [])[n if _values(learn) is before else 0:]
             if state=='finished' and cancelled(): state = 'cancelled'
             if self.manifest is not None: self._try(self._end, learn, state, time.time()-start, list(rows), error)
 

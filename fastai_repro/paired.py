@@ -23,11 +23,11 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 from . import streams
 from .streams import check_seed,fix_streams
-from .digest import digest
+from .digests import digest
 from .files import atomic_open
 from .manifest import RunManifest
-from .verify import ProgramFailed,RunSpec,after_init,equip_learner,failure_text,fix_program
-from .verify import launch_run,pickle_functions,run_program,show_progress
+from .process import ProgramFailed,RunSpec,after_init,equip_learner,failure_text,fix_program
+from .process import launch_run,pickle_functions,run_program,show_progress
 from .comparison import Comparison
 
 # %% ../nbs/43_paired.ipynb #9e5e6ade

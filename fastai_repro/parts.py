@@ -19,7 +19,7 @@ from fastai.callback.core import CancelBackwardException,CancelBatchException,Ca
 from fastai.learner import Learner
 from fastai.torch_core import find_bs,num_distrib,rank_distrib,to_concat,to_detach,to_device
 from fastai.optimizer import OptimWrapper
-from .digest import digest
+from .digests import digest
 from .seed import home_device
 from .state import named_tensors,register_resume
 from .loaders import Parts,Shard

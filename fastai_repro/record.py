@@ -37,14 +37,14 @@ class Field(NamedTuple):
     source:str # Where it is read
     follows:tuple = () # Fields that explain a change of this one
 
-# %% ../nbs/08_record.ipynb #3e19d8cc
+# %% ../nbs/08_record.ipynb #8ec1b205
 _cpu,_gpu_only,_keyed_only = _If('on the CPU', 'changes', 'may'),_If('on a GPU', 'changes', 'not'),_If('with loaders keyed by item', 'not', 'changes')
 
 FIELDS = [Field(*o) for o in [
     ('seed', 'changes', "every random number depends on it", "the argument, else `learn.repro`, else the loaders"),
     ('data.items', 'changes', "other items, or some added or removed", "digest of the sorted items of all loaders; paths relative to their common folder"),
-    ('data.content', 'changes', "the same items hold other contents", "tables and tensors; with `content=True` the bytes of the files", ('data.items','data.split')),
-    ('data.labels', 'changes', "other targets", "what the targets are made from, where that is cheap to have", ('data.items',)),
+    ('data.content', 'changes', "the same items hold other contents", "tables and tensors; with `content=True` the bytes of the files", ('data.items','data.split','data.tfms.procs')),
+    ('data.labels', 'changes', "other targets", "what the targets are made from, where that is cheap to have", ('data.items','data.content')),
     ('data.labels_from*', _If('if the labels are recorded', 'not', 'changes'), "targets made in another way", "the functions or columns that give the labels, by the walk"),
     ('data.split', 'changes', "items moved between training and validation", "digest of the sorted items of each loader", ('data.items','seed')),
     ('data.order', 'changes', "the items are listed in another order", "digest of the items of each loader", ('data.items','data.split','data.content')),
@@ -59,12 +59,15 @@ FIELDS = [Field(*o) for o in [
     ('loaders.weights', 'changes', "items are drawn with other weights", "digest of `dl.wgts`", ('data.items','data.labels','data.split')),
     ('loaders.stats', 'changes', "inputs are normalized by other numbers", "means and deviations of `Normalize`", ('data.items','data.content','data.split','loaders.after_batch','learner.arch','seed')),
     ('loaders.sampler*', 'changes', "another order of items", "the sampler, by the walk", ('data.items','data.n','data.labels','data.split')),
+    ('loaders:*', 'changes', "the loader is another", "the class, by the walk"),
+    ('learner:*', 'changes', "the learner trains in another way", "the class, by the walk"),
     ('loaders.*', 'changes', "the model sees other inputs", "the walk through pipelines, samplers, collate functions and what else the loaders hold"),
-    ('data.tfms.*', 'changes', "items are made in another way", "the walk through the dataset's transforms", ('data.items','data.content','data.labels','data.split','data.vocab')),
-    ('data.*', 'changes', "items are made in another way", "the walk through the datasets", ('data.items','data.content','data.labels')),
+    ('data.tfms.*', 'changes', "items are made in another way", "the walk through the dataset's transforms"),
+    ('data.*', 'changes', "items are made in another way", "the walk through the datasets"),
+    ('state.data.*', 'may', "what a transform has found in the data, or a state that something has moved", "the walk", ('data.items','data.content','data.labels','data.split')),
     ('state.*', 'may', "a setting, or a state that something has moved: a method of the object sets it", "the walk"),
     ('learner.arch', 'changes', "another model", "the name of the architecture, and the type of the model"),
-    ('learner.arch.*', 'changes', "another model", "the walk through the model: layers, attributes, hooks, shapes of weights", ('learner.arch',)),
+    ('learner.arch.*', 'changes', "another model", "the walk through the model: layers, attributes, hooks, shapes of weights", ('learner.arch','data.vocab')),
     ('learner.n_params', 'changes', "another model", "`learn.model.parameters()`", ('learner.arch','learner.arch.*')),
     ('learner.init', 'changes', "training starts from other weights", "digest of the model when the run begins", ('learner.arch','learner.arch.*','seed')),
     ('learner.opt_state', 'changes', "the optimizer starts with other moments", "digest of what the optimizer has kept, when the run begins", ('learner.init','learner.opt')),
@@ -79,7 +82,7 @@ FIELDS = [Field(*o) for o in [
     ('learner.n_fits', 'changes', "longer or shorter training", "fits of the run that have begun"),
     ('learner.epochs', 'changes', "longer or shorter training", "`learn.n_epoch`"),
     ('learner.start_epoch', 'changes', "training starts at another epoch", "the argument of `fit`"),
-    ('learner.params.*', 'changes', "other layers are trained, or with other steps", "group of each parameter in the optimizer, and whether it is trained", ('learner.arch','learner.arch.*','learner.splitter','learner.opt')),
+    ('learner.params.*', 'changes', "other layers are trained, or with other steps", "group of each parameter in the optimizer, and whether it is trained", ('learner.arch','learner.arch.*','learner.splitter','learner.opt','learner.train_bn')),
     ('learner.trainable', 'changes', "other layers are trained", "numbers in the parameters with `requires_grad`", ('learner.arch','learner.arch.*','learner.params.*')),
     ('learner.callbacks', 'changes', "callbacks can change anything", "names of `learn.cbs`, but for those that only watch"),
     ('learner.callbacks.*', 'changes', "callbacks can change anything", "the walk through each callback"),
@@ -95,13 +98,15 @@ FIELDS = [Field(*o) for o in [
     ('code.diff', 'may', "other files than the commit's; of those that ran, `code.modules` and `code.script_digest` tell", "git: changes since the commit and source that git does not know; of notebooks the code alone"),
     ('code.script_digest', 'changes', "another script", "the file that runs: each function, class and variable"),
     ('code.modules.*', 'changes', "other code", "each imported module that is not installed: each function, class and variable"),
+    ('code.patches.*', 'changes', "a function of a library was replaced", "functions of the user's in modules and classes of torch, torchvision, timm, fastai, Pillow and numpy"),
     ('code.cells', 'may', "other cells, or in another order; what the run uses of them is in `learner`, `loaders` and `data`", "the cells of the notebook that were executed"),
     ('torch.version', 'changes', "other kernels and other defaults", "torch"),
     ('torch.build', 'changes', "other kernels", "torch: git version, digest of its configuration", ('torch.version',)),
-    ('torch.matmul_precision', 'changes', "matrices are multiplied with other precision", "torch"),
-    ('torch.matmul_tf32', _gpu_only, "matrices are multiplied with other precision", "torch.backends.cuda", ('torch.matmul_precision',)),
-    ('torch.cudnn_tf32', _gpu_only, "convolutions with other precision", "torch.backends.cudnn"),
-    ('torch.fp32_precision', 'changes', "float32 is computed with other precision", "torch.backends, in newer versions of torch", ('torch.matmul_precision','torch.matmul_tf32','torch.cudnn_tf32')),
+    ('torch.matmul_precision', 'changes', "matrices are multiplied with other precision", "torch", ('torch.fp32_cpu','torch.fp32_cuda')),
+    ('torch.matmul_tf32', _gpu_only, "matrices are multiplied with other precision", "torch.backends.cuda", ('torch.fp32_cuda','torch.matmul_precision')),
+    ('torch.cudnn_tf32', _gpu_only, "convolutions with other precision", "torch.backends.cudnn", ('torch.fp32_cuda',)),
+    ('torch.fp32_cpu', _cpu, "float32 is computed with other precision", "torch.backends.mkldnn, in newer versions of torch"),
+    ('torch.fp32_cuda', _gpu_only, "float32 is computed with other precision", "torch.backends.cuda and cudnn, in newer versions of torch"),
     ('torch.fp16_reduction', _gpu_only, "sums in half precision", "torch.backends.cuda"),
     ('torch.bf16_reduction', _gpu_only, "sums in half precision", "torch.backends.cuda"),
     ('torch.default_dtype', 'changes', "numbers of other precision", "torch"),
@@ -259,7 +264,7 @@ def _headline(f):
         res = RunManifest(f).results()
         if res: yield 'results', ', '.join(f'{k} {_number(v)}' for k,v in res.items())
 
-# %% ../nbs/08_record.ipynb #e05f25b6
+# %% ../nbs/08_record.ipynb #879a9e82
 class Change(NamedTuple):
     "A field that differs between two manifests"
     field:str # Dotted name
@@ -295,7 +300,7 @@ def _judge(name, a, b, changed):
     groups = [f.group if isinstance(f.group, str) else f.group.of(o) for o in (a, b)]
     group = min(groups, key=list(GROUPS).index)
     if cause := _cause(name, a, b, changed, f.follows): return 'not',f'follows from `{cause}`'
-    known = name.split('.')[0] in ('packages','env','config') or name.startswith(('code.modules.','learner.','loaders.','data.','fits.')) or a.get(name) is not None and b.get(name) is not None
+    known = name.split('.')[0] in ('packages','env','config') or name.startswith(('code.modules.','code.patches.','learner','loaders','data.','fits.')) or a.get(name) is not None and b.get(name) is not None
     if name.startswith('end.') and not (a.get(name) is not None and b.get(name) is not None): return 'not','one of the runs is not over'
     if group=='changes' and (not known or name in _once and (a.get(name) is None or b.get(name) is None)): return 'may','recorded in one of the two only'
     return group,f.why
@@ -329,6 +334,12 @@ class ManifestDiff(list):
 
 _json_keys = {'changes':'changes_result', 'may':'may_change_result', 'results':'results', 'not':'does_not'}
 
+def _with_fits(a, b):
+    "The fields of `a`, and of its later fits also what `b` notes as other than in the first"
+    n = a.get('learner.n_fits') or 1
+    later = [(k,m) for k in b if k not in a and (m := re.match(r'fits\.(\d+)\.(.*)', k)) and int(m[1])<=n and m[2] in a]
+    return {**a, **{k:a[m[2]] for k,m in later}}
+
 def _apart(a, b): return (a, b) if a!=b else (f'{a} (A)', f'{b} (B)')
 
 def diff(self,
@@ -336,7 +347,7 @@ def diff(self,
 )->ManifestDiff: # Ordered list of `Change(field, a, b, group, why)`
     "What differs from `other`, and what that does to the result"
     if not isinstance(other, RunManifest): raise TypeError(f"`other` must be a `RunManifest`, but it is a {type(other).__name__}: read it with `RunManifest.load`")
-    a,b = self.fields,other.fields
+    a,b = _with_fits(self.fields, other.fields),_with_fits(other.fields, self.fields)
     changed = _changed(a, b)
     changes = [Change(o, a.get(o), b.get(o), *_judge(o, a, b, changed)) for o in sorted(changed)]
     if any(o.group in ('changes','may') and not _is_result(o.field) for o in changes):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 from xxhash import xxh3_128_hexdigest
-from .digest import digest
+from .digests import digest
 from .objects import is_atom,walk_objects
 
 # %% ../nbs/16_rehearsal.ipynb #f5aa78db

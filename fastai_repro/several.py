@@ -11,7 +11,7 @@ import numpy as np
 from .intervals import VERDICTS
 from .comparison import Comparison
 from .paired import STREAMS,paired_runs
-from .verify import ProgramFailed
+from .process import ProgramFailed
 
 # %% ../nbs/44_several.ipynb #c5ad871f
 def holm(

@@ -6,7 +6,7 @@
 __all__ = ['is_all_attributes', 'by_name', 'name_of', 'copy_of', 'register_resume', 'tensor_from', 'as_plain', 'from_plain',
            'named_callbacks', 'named_tensors', 'learner_roots', 'LearnerState']
 
-# %% ../nbs/17_state.ipynb #ad575ef1
+# %% ../nbs/17_state.ipynb #6f86bf40
 import ast,dis,inspect,io,os,pickle,pickletools,re,sys,textwrap
 from collections import Counter,OrderedDict,defaultdict,deque
 from copy import deepcopy
@@ -27,7 +27,7 @@ from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner,Recorder
 from .objects import functions_of,is_generator,is_opaque,is_installed,is_users,names_in,set_by_methods
-from .digest import digest
+from .digests import digest
 
 # %% ../nbs/17_state.ipynb #3918151b
 @lru_cache(maxsize=None)
