@@ -97,6 +97,7 @@ def train(case, fit='cycle', parts=4, workers=0, fault=None, how='ours', data=No
     learn.add_cb(Times())
     with context(learn, backend, device), learn.no_bar(), learn.no_logging():
         fits[fit](learn)
+        steps = np.diff(learn.times.at)
         losses,values = [float(o) for o in learn.recorder.losses],floats(learn.recorder.values)
         preds = learn.get_preds(dl=learn.dls.valid if case=='torch loaders' else None, with_loss=True)
         record = floats([learn.validate()])
@@ -105,7 +106,7 @@ def train(case, fit='cycle', parts=4, workers=0, fault=None, how='ours', data=No
     targets = torch.stack([learn.dls.valid_ds[i][1] for i in range(len(learn.dls.valid_ds))]) if case not in apps else preds[1]
     exact = case=='torch loaders' or abs(float(preds[2].double().mean()) - record[0][0])<1e-5 and bool((preds[1]==targets).all()) and len(preds[0])==len(learn.dls.valid_ds)
     pixels = getattr(getattr(learn, 'pixel_digests', None), 'seen', {})
-    return dict(**whole, all=digest(list(whole.values())), exact=exact, pixels=pixels, step=statistics.median(np.diff(learn.times.at)) if len(learn.times.at)>2 else None)
+    return dict(**whole, all=digest(list(whole.values())), exact=exact, pixels=pixels, step=float(statistics.median(steps)) if len(steps)>1 else None)
 
 def run_all(specs, folder):
     "All trainings of `specs` in this process, one after another; an error ends them"

@@ -382,7 +382,7 @@ def check_weights(
     r,n = next((r,n) for n in all_of[0] for r,o in enumerate(all_of) if o.get(n)!=all_of[0][n])
     raise ValueError(f"{when} `{n}` has other bits in the process of rank {r} than in that of rank 0. Make the model in `with seeded(seed, 'init'):` in all processes, and change its weights in none or in all alike")
 
-_of_hardware = 'cpu','gpu'
+_compared,_of_hardware = ('seed','data','loaders','learner','processes','streams','torch','cpu','gpu'),('cpu','gpu')
 
 def check_start(
     team:Team,
@@ -393,7 +393,7 @@ def check_start(
     if team.processes<2: return
     all_of = [RunManifest(o) for o in team.gather_objects(RunManifest.capture(learn, seed).fields)]
     for r,o in enumerate(all_of):
-        diff = [d for d in all_of[0].diff(o) if d.group=='changes' and d.field!='learner.init' and not (team.is_ddp and d.field.split('.')[0] in _of_hardware)]
+        diff = [d for d in all_of[0].diff(o) if d.group=='changes' and d.field!='learner.init' and d.field.split('.')[0] in _compared and not (team.is_ddp and d.field.split('.')[0] in _of_hardware)]
         if diff: raise ValueError(f"`{diff[0].field}` is not the same in all processes: {str(diff[0].a)[:80]} in that of rank 0, {str(diff[0].b)[:80]} in that of rank {r}. Run the same script with the same seed and data in all of them")
     check_weights(team, learn, 'before the fit')
 
