@@ -353,7 +353,7 @@ def process_fields(
 )->dict: # Fields by dotted name
     "The processes that train together, and how they sum gradients"
     dist,is_group = torch.distributed,any(named(type(o))=='fastai.distributed.DistributedTrainer' for o in learn.cbs) and torch.distributed.is_initialized()
-    n,parts = dist.get_world_size() if is_group else 1,next((o.parts for o in learn.cbs if named(type(o))=='fastai_repro.callback.ReproCallback'), None)
+    n,parts = dist.get_world_size() if is_group else 1,next((o.parts for o in learn.cbs if hasattr(type(o), 'begin_part')), None)
     reduction = 'tree' if (parts or 1)>1 else 'DistributedDataParallel, buckets of 25 MB that stay' if n>1 else 'none'
     return read_fields('processes', n=lambda: n, parts=lambda: parts or n, backend=lambda: dist.get_backend() if is_group else 'none', reduction=lambda: reduction)
 

@@ -266,7 +266,7 @@ class _Step:
         "What this process has to tell, as numbers"
         done = [self.done.get(p) for p in self.team.own]
         losses = [None if o is None else o.loss for o in done]
-        scalars = [float(o) if o is not None and o.ndim==0 else 0. for o in losses]
+        scalars = [float(o.detach()) if o is not None and o.ndim==0 else 0. for o in losses]
         kinds = [0 if o is None else 1 if o.ndim==0 else 2 for o in losses]
         res = [_code_of(self.error), self.is_backward, *(0 if o is None else o.n for o in done), *scalars, *kinds]
         return torch.tensor([*map(float, res), *(self.note_gradients() if self.before else ())], dtype=torch.float64)
