@@ -248,12 +248,11 @@ def kills(n, common, data):
         ckpt,count = Path(data)/f'{done}.ckpt',0
         while True:
             k,stop = rng.choice([1,2,4]),None
-            if count<3 and done<n:
-                stop,done,count = (rng.randrange(k), rng.randint(2, 9)),done+1,count+1
+            if count<3 and done<n: stop = rng.randrange(k),rng.randint(2, 15)
             got = trained(k, [dict(common, case='cnn', fit='tune', ckpt=str(ckpt), stop=stop)])[0]
             by[k] += 1
-            if all('all' in o for o in got): break
-            if stop is None: break
+            if stop is None or all('all' in o for o in got): break
+            done,count = done+1,count+1
         wrong += any(o.get('all')!=want for o in got)
     return [row('kills', done), row('processes that trained, and how often', ', '.join(f'{k}: {v}' for k,v in sorted(by.items()))), row('wrong ends', wrong)]
 
