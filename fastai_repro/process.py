@@ -141,7 +141,7 @@ def fix_program(spec):
 
 # %% ../nbs/36_process.ipynb #2c0581fd
 _loader_settings = 'num_workers','pin_memory','prefetch_factor','persistent_workers'
-run_settings = *_loader_settings,'threads','hash_seed'
+run_settings = *_loader_settings,'threads','hash_seed','cores','processes'
 
 def _set_loader(settings, dl): vars(dl.fake_l).update(settings)
 
@@ -163,7 +163,13 @@ def apply_vary(vary):
     if settings:
         after_init(DataLoader, partial(_set_loader, settings))
         _vary_torch(settings)
+    if 'cores' in vary: _take_cores(int(vary['cores']))
     if 'threads' in vary: torch.set_num_threads(int(vary['threads']))
+
+def _take_cores(n):
+    "As on a machine with `n` cores, where torch has as many threads"
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
+    torch.set_num_threads(n)
 
 # %% ../nbs/36_process.ipynb #0f258360
 def _run_functions(spec):
@@ -299,7 +305,9 @@ def _env(spec):
 def launch_run(spec, folder, **kwargs):
     file = Path(folder)/'spec.pkl'
     file.write_bytes(pickle.dumps(vars(spec)))
-    return subprocess.Popen([sys.executable, '-c', _start, str(file)], env=_env(spec), **kwargs)
+    n = spec.vary.get('processes', 1)
+    several = ['-m','torch.distributed.run','--standalone','--nproc-per-node',str(n),'--no-python',sys.executable] if n>1 else []
+    return subprocess.Popen([sys.executable, *several, '-c', _start, str(file)], env=_env(spec), **kwargs)
 
 # %% ../nbs/36_process.ipynb #4570b3e2
 def pickle_functions(o):

@@ -26,6 +26,7 @@ class _If(NamedTuple):
 _tests = {'on the CPU': lambda f: f.get('learner.device')=='cpu',
           'on a GPU': lambda f: f.get('learner.device', 'cuda')!='cpu',
           'with loaders keyed by item': lambda f: f.get('loaders.keyed')=='item',
+          'with `parts`': lambda f: f.get('processes.reduction')=='tree',
           'if the labels are recorded': lambda f: 'data.labels' in f}
 
 class Field(NamedTuple):
@@ -85,6 +86,10 @@ FIELDS = [Field(*o) for o in [
     ('learner.trainable', 'changes', "other layers are trained", "numbers in the parameters with `requires_grad`", ('learner.arch','learner.arch.*','learner.params.*')),
     ('learner.callbacks', 'changes', "callbacks can change anything", "names of `learn.cbs`, but for those that only watch"),
     ('learner.callbacks.*', 'changes', "callbacks can change anything", "the walk through each callback"),
+    ('processes.parts', 'changes', "each part has its own statistics of BatchNorm and random numbers", "`learn.repro`, else the number of processes"),
+    ('processes.reduction', 'changes', "gradients are summed in another order", "`learn.repro`", ('processes.parts',)),
+    ('processes.n', _If('with `parts`', 'not', 'changes'), "who makes which part; without `parts`, other batches and sums", "torch.distributed, inside `distrib_ctx`", ('processes.parts',)),
+    ('processes.backend', _If('with `parts`', 'not', 'changes'), "who carries the sums; without `parts`, in which order", "torch.distributed, inside `distrib_ctx`", ('processes.n','processes.parts')),
     ('learner.device', 'changes', "other kernels", "`learn.dls.device`, else the model"),
     ('learner.metrics.*', 'not', "metrics watch the training", "the walk through each metric"),
     ('learner.watchers.*', 'not', "callbacks that only watch", "the walk"),

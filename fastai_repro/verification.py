@@ -240,9 +240,11 @@ def check_vary(
 def _check_setting(k, v):
     if k in ('pin_memory','persistent_workers'): ok,wanted = isinstance(v, bool),'True or False'
     else:
-        least = int(k in ('threads','prefetch_factor'))
+        least = int(k in ('threads','prefetch_factor','cores','processes'))
         ok,wanted = isinstance(v, Integral) and not isinstance(v, bool) and v>=least,f'whole numbers from {least} on'
     if not ok: raise ValueError(f"`vary` has {v!r} for {k!r}: pass {wanted}")
+    if k=='cores' and not hasattr(os, 'sched_setaffinity'): raise ValueError("`vary` has 'cores', but this system can't keep a process on some cores (`os.sched_setaffinity`): leave it out, or use Linux")
+    if k=='cores' and v>len(os.sched_getaffinity(0)): raise ValueError(f"`vary` has {v} for 'cores', but there are {len(os.sched_getaffinity(0))}: pass no more")
 
 # %% ../nbs/37_verification.ipynb #50e609bf
 def assert_reproducible(
