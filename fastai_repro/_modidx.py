@@ -1449,6 +1449,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'fastai_repro.record._ancestors': ('record.html#_ancestors', 'fastai_repro/record.py'),
                                      'fastai_repro.record._apart': ('record.html#_apart', 'fastai_repro/record.py'),
                                      'fastai_repro.record._bad': ('record.html#_bad', 'fastai_repro/record.py'),
+                                     'fastai_repro.record._begins_alike': ('record.html#_begins_alike', 'fastai_repro/record.py'),
                                      'fastai_repro.record._below': ('record.html#_below', 'fastai_repro/record.py'),
                                      'fastai_repro.record._cause': ('record.html#_cause', 'fastai_repro/record.py'),
                                      'fastai_repro.record._cells_of': ('record.html#_cells_of', 'fastai_repro/record.py'),

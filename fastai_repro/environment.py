@@ -6,13 +6,14 @@
 __all__ = ['read_fields', 'package_fields', 'hash_seed', 'machine_fields', 'script_path', 'is_installed_folder', 'user_modules',
            'cells_run', 'module_fields', 'code_fields']
 
-# %% ../nbs/24_environment.ipynb #45d5dff4
+# %% ../nbs/24_environment.ipynb #c1243a8a
 import json,os,platform,re,subprocess,sys
 from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path,PurePath
 from types import FunctionType,ModuleType
 import torch
+from plum import Function
 from fastcore.basics import noop
 from .credentials import masked
 from .objects import functions_of,is_installed
@@ -165,7 +166,7 @@ def _code_diff(top):
     new = {o: (_cells if p.suffix=='.ipynb' else noop)(p.read_bytes()) for o,p in untracked.items() if p.is_file()}
     return digest([diff, changed, new]) if diff or changed or new else 'clean'
 
-# %% ../nbs/24_environment.ipynb #687d464d
+# %% ../nbs/24_environment.ipynb #5ff2fb19
 def script_path():
     "The script or notebook that runs, if that can be known"
     main = vars(sys.modules['__main__'])
@@ -199,16 +200,23 @@ def user_modules(
 
 def _is_foreign(f): return isinstance(f.__globals__.get('__name__'), str) and not is_installed(f.__globals__['__name__'])
 
+_patched = 'torch','torchvision','timm','fastai','fastcore','fasttransform','PIL','numpy'
+_wrappers = {property,staticmethod,classmethod,Function}
+
 def _patches():
     "Functions of the user's in the place of a library's, by their place"
     for name,m in list(sys.modules.items()):
-        if not isinstance(m, ModuleType) or name.partition('.')[0] not in ('torch','torchvision','timm','fastai','fastcore','fasttransform','PIL','numpy'): continue
-        for k,v in list(vars(m).items()):
-            if type(v) is FunctionType and _is_foreign(v): yield f'{name}.{k}',v
-            if isinstance(v, type) and v.__module__==name:
-                yield from ((f'{name}.{k}.{n}',f) for n,x in list(vars(v).items()) if not n.startswith('__') or n=='__init__' for f in functions_of(x) if _is_foreign(f))
+        if name.partition('.')[0] not in _patched or not isinstance(m, ModuleType): continue
+        own = vars(m)
+        for k,v in list(own.items()):
+            if type(v) is FunctionType:
+                if v.__globals__ is not own and _is_foreign(v): yield f'{name}.{k}',v
+            elif isinstance(v, type) and v.__module__==name:
+                for n,x in list(vars(v).items()):
+                    fs = (x,) if type(x) is FunctionType else functions_of(x) if type(x) in _wrappers else ()
+                    yield from ((f'{name}.{k}.{n}',f) for f in fs if f.__globals__ is not own and _is_foreign(f))
 
-def _first_line(s): return next((o.strip()[:60] for o in s.splitlines() if o.strip()), '')
+def _first_line(s): return next((o.strip()[:60] for o in s.splitlines() if o.strip() and not o.startswith('#')), '')
 
 def _cell_id(source):
     try: return source_id(source)

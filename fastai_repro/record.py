@@ -265,7 +265,7 @@ def _headline(f):
         res = RunManifest(f).results()
         if res: yield 'results', ', '.join(f'{k} {_number(v)}' for k,v in res.items())
 
-# %% ../nbs/08_record.ipynb #879a9e82
+# %% ../nbs/08_record.ipynb #271a0f49
 class Change(NamedTuple):
     "A field that differs between two manifests"
     field:str # Dotted name
@@ -295,11 +295,14 @@ def _cause(name, a, b, changed, follows):
     same = isinstance(x, str) and isinstance(y, str) and (m := _code_line.fullmatch(x)) and (n := _code_line.fullmatch(y)) and m[1]==n[1]
     if same: return next(filter(_is_code, sorted(changed)), None)
 
+def _begins_alike(x, y): return isinstance(x, list) and isinstance(y, list) and x[:len(y)]==y[:len(x)]
+
 def _judge(name, a, b, changed):
     "The group of a field that differs, and why"
     f = _field(name)[1]
     groups = [f.group if isinstance(f.group, str) else f.group.of(o) for o in (a, b)]
     group = min(groups, key=list(GROUPS).index)
+    if name=='code.cells' and _begins_alike(a.get(name), b.get(name)): return 'not','the same cells, and more of them'
     if cause := _cause(name, a, b, changed, f.follows): return 'not',f'follows from `{cause}`'
     known = name.split('.')[0] in ('packages','env','config') or name.startswith(('code.modules.','code.patches.','learner','loaders','data.','fits.')) or a.get(name) is not None and b.get(name) is not None
     if name.startswith('end.') and not (a.get(name) is not None and b.get(name) is not None): return 'not','one of the runs is not over'

@@ -90,7 +90,7 @@ class ResumeCallback(Callback):
         if self.learn is not None and is_export(self.learn): return Callback, ()
         return super().__reduce_ex__(protocol)
 
-# %% ../nbs/34_resume.ipynb #e1ec92df
+# %% ../nbs/34_resume.ipynb #67aa8a4a
 @patch
 @contextmanager
 def _scope(self:ResumeCallback, learn):
@@ -164,7 +164,7 @@ def _compare(self:ResumeCallback, fields, n):
     changes,conditions = self._changed(fields, n)
     if changes:
         more = f'; and {len(changes)-5} more' if len(changes)>5 else ''
-        watcher = ". If that callback only watches the training, say so by `only_watches = True` in its class" if changes[0].startswith('`learner.callbacks.') else ''
+        watcher = ". If that callback only watches the training, say so by `only_watches = True` in its class" if changes[0].startswith('`learner.callbacks') else ''
         raise ValueError(f"`path` {str(self.path)!r} holds a checkpoint of another training: {'; '.join(changes[:5])}{more}. Pass another path, or start anew with `fresh=True`{watcher}")
     if n==0 and self.init=='same' and json.loads(fields)['learner.init']!=self._fields[-1]['learner.init']:
         raise ValueError(f"`path` {str(self.path)!r} holds a checkpoint of a training that started from other weights (`learner.init`). If that does not matter, as for a model that was made without a seed, "
