@@ -27,7 +27,7 @@ from .loaders import key_dls,say_left_out,say_unkeyed
 from .manifest import RunWriter
 from .layers import replace_nondeterministic
 
-# %% ../nbs/30_callback.ipynb #554b81fe
+# %% ../nbs/30_callback.ipynb #15af07f3
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
@@ -52,13 +52,15 @@ class ReproCallback(_QuickCallback):
         manifest:str|Path=None, # Folder to write a `RunManifest` of each run into; default: none is made
         name:str=None, # A name for the runs, which their manifests have
         config:dict=None, # Settings of your own to record in the manifests
+        code:bool=False, # Keep the code beside each manifest, so that `fastai-repro-replay` can run it again?
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
     ):
         if seed is not None: seed = check_seed(seed)
         _check_strict(strict)
         self._given_seed,self.rebuild,self.restore,self.strict,self.check = seed,rebuild,restore,strict,check
         if manifest is None and (name is not None or config is not None): raise ValueError("`name` and `config` are written to the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
-        self.writer = None if manifest is None else RunWriter(manifest, name, config)
+        if manifest is None and code: raise ValueError("`code=True` keeps the code beside the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
+        self.writer = None if manifest is None else RunWriter(manifest, name, config, code)
 
     @property
     def settings(self):

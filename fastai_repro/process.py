@@ -8,7 +8,7 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'after_ini
            'fix_seeds', 'note_files', 'left_behind', 'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress',
            'traced_run', 'failure_text']
 
-# %% ../nbs/36_process.ipynb #35079d54
+# %% ../nbs/36_process.ipynb #b0c5c83b
 import inspect,io,itertools,json,os,pickle,random,runpy,subprocess,sys,time
 from dataclasses import dataclass,field
 from functools import lru_cache,partial,wraps
@@ -29,13 +29,14 @@ from .seed import set_seed,_make_deterministic
 from .objects import is_users
 from .data import _sorted_vocab
 from .loaders import key_dls
+from .archive import launched
 from .manifest import RunWriter
 from .cells import CellNotes
 from .callback import ReproCallback
 from .trace import TraceCallback
 from .traces import steps_in
 
-# %% ../nbs/36_process.ipynb #a0fbb32f
+# %% ../nbs/36_process.ipynb #978cc244
 @dataclass
 class RunSpec:
     "What a process is to run, and how"
@@ -80,7 +81,7 @@ def record_runs(
     def _do_fit(self):
         own = getattr(getattr(self, 'repro', None), 'writer', None)
         if own is not None or any(isinstance(o, LRFinder) for o in self.cbs): return plain(self)
-        writer = writers.setdefault(self, RunWriter(path))
+        writer = writers.setdefault(self, RunWriter(path, code=True))
         with writer.fit(self, seed): plain(self)
     Learner._do_fit = _do_fit
 
@@ -165,7 +166,7 @@ def apply_vary(vary):
         _vary_torch(settings)
     if 'threads' in vary: torch.set_num_threads(int(vary['threads']))
 
-# %% ../nbs/36_process.ipynb #5a2d275b
+# %% ../nbs/36_process.ipynb #17d5806a
 def _run_functions(spec):
     sys.path[:] = spec.path
     make_learner,train = pickle.loads(spec.functions)
@@ -193,6 +194,7 @@ def run_program(spec):
     script = Path(spec.script)
     sys.argv = [str(script), *spec.args]
     sys.path.insert(0, str(script.parent.resolve()))
+    launched.update(script=str(script), args=list(spec.args), seed=spec.seed, fix=spec.fix, strict=spec.strict, trace=spec.trace and os.path.abspath(spec.trace))
     if script.suffix=='.ipynb': _run_notebook(spec)
     else: runpy.run_path(str(script), run_name='__main__')
 
