@@ -25,7 +25,7 @@ from fastai.learner import Learner
 from .digests import digest
 from .loaders import is_keyed
 from .layers import find_nondeterministic
-from .manifest import atomic_open
+from .files import atomic_open
 from .callback import ReproCallback
 from .resume import ResumeCallback
 from .trace import batch_maker,environment,made_again,suspects_of

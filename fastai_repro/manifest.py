@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['item_list', 'data_fields', 'loader_fields', 'learner_fields', 'RunWriter']
 
-# %% ../nbs/25_manifest.ipynb #e5751613
+# %% ../nbs/25_manifest.ipynb #dd59a392
 import itertools,os,re,socket,time,uuid,warnings
 from contextlib import contextmanager
 from functools import lru_cache
@@ -134,7 +134,7 @@ def _content_keys(ds, content, progress):
     if tensors and (content or sum(t.nbytes for t in tensors)<1e8): return _tensor_rows(tensors)
     return [_bytes_of(o) for o in progress(_files_of(ds))] if content else None
 
-# %% ../nbs/25_manifest.ipynb #a8cd7cab
+# %% ../nbs/25_manifest.ipynb #2b6b2132
 def _whole(values, n):
     "The values of all `n` loaders, or None if one has none"
     values = list(itertools.takewhile(lambda o: o is not None, values))
@@ -174,9 +174,8 @@ def item_list(
     dss = list(map(_dataset, dls.loaders))
     if sum(len(ds) for ds in dss if hasattr(ds, '__len__'))>20_000: return
     names = _located(dss)[0]
-    sizes = [[os.path.getsize(f) for fs in _files_of(ds) for f in fs] for ds in dss]
-    if sum(map(sum, sizes))>32_000_000: contents = [[sum(map(os.path.getsize, fs)) for fs in _files_of(ds)] for ds in dss]
-    else: contents = [_content_keys(ds, True, noop) or [] for ds in dss]
+    sizes = [[sum(map(os.path.getsize, fs)) for fs in _files_of(ds)] for ds in dss]
+    contents = sizes if sum(map(sum, sizes))>32_000_000 else [_content_keys(ds, True, noop) or [] for ds in dss]
     return dict(names=names, contents=[[o[:12] if isinstance(o, str) else o for o in c] for c in contents])
 
 def data_fields(
@@ -263,7 +262,7 @@ def loader_fields(
                          stats=each(_stats), num_workers=attr('num_workers'), pin_memory=attr('pin_memory'))
     return {**_common(list(map(_of_loader, dls.loaders))), **folded(_common([_of_dataset(_dataset(dl)) for dl in dls.loaders])), **fields}
 
-# %% ../nbs/25_manifest.ipynb #9cd87855
+# %% ../nbs/25_manifest.ipynb #d296f3a1
 _bookkeeping = 'callback.core.TrainEvalCallback','learner.Recorder','learner.CastToTensor','learner.SkipToEpoch','callback.schedule.ParamScheduler'
 _watchers = {f'fastai.callback.{o}' for o in '''progress.ProgressCallback progress.ShowGraphCallback progress.CSVLogger hook.ActivationStats wandb.WandbCallback
 tensorboard.TensorBoardCallback neptune.NeptuneCallback comet.CometCallback core.FetchPredsCallback core.GatherPredsCallback data.CollectDataCallback'''.split()}
@@ -283,7 +282,7 @@ def _own(learn):
     "What the learner was given besides: all but what fastai itself notes on it"
     classes = {k for cb in learn.cbs for k in type(cb).__mro__ if not is_users(k)}
     noted = set().union(*(set_by_methods(c, but=(), of_any=True) for c in (Learner, *classes))) - {'wd','moms','wd_bn_bias','train_bn','default_cbs'}
-    return {f'learner.{k}':v for k,v in vars(learn).items() if k not in _looked_at and k not in noted and k[0]!='_' and all(v is not o for o in learn.cbs)}
+    return {f'learner.{k}':v for k,v in vars(learn).items() if k not in _looked_at and k not in noted and k[0]!='_' and all(v is not o for o in learn.cbs) and not is_opaque(type(v))}
 
 def _arch(learn): return getattr(getattr(learn, 'arch', None), '__name__', None) or type(learn.model).__name__
 
@@ -411,7 +410,7 @@ def capture(cls:RunManifest,
     run = {'manifest.schema':SCHEMA, 'streams.scheme':SCHEME, 'seed':_seed_of(learn) if seed is None else seed, **read_fields('run', name=lambda: name, time=_now, host=socket.gethostname)}
     return cls({k:v for o in (run, *parts, _flatten(masked(_jsonable(config)), 'config') if config else {}) for k,v in o.items()})
 
-# %% ../nbs/25_manifest.ipynb #109fe24a
+# %% ../nbs/25_manifest.ipynb #4d29bbc3
 def _is_in(folder, data):
     "Does `folder` lie in the data's own folder? Where the working folder does too, that folder is more than the data's"
     folder,data,here = (Path(o).resolve() for o in (folder, data, '.'))
@@ -507,6 +506,7 @@ class RunWriter:
         "Record a fit: its settings before, and how it ended"
         self._try(self._begin, learn, seed)
         start,before,state,error = time.time(),_values(learn),'finished',None
+        n = len(before or [])
         try: yield
         except CancelFitException:
             state = 'cancelled'
@@ -515,7 +515,7 @@ class RunWriter:
             state,error = 'failed' if isinstance(e, Exception) else 'interrupted',type(e).__name__
             raise
         finally:
-            rows = [] if _values(learn) is before else _values(learn)
+            rows = (_values(learn) or [])[n if _values(learn) is before else 0:]
             if state=='finished' and cancelled(): state = 'cancelled'
             if self.manifest is not None: self._try(self._end, learn, state, time.time()-start, list(rows), error)
 
