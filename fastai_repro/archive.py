@@ -105,16 +105,22 @@ def sources_of(
         elif str(p) not in res.files and str(p) not in res.left_out and p.suffix not in ('.py','.ipynb'): res.inputs[n] = str(p)
     return res
 
-# %% ../nbs/23_archive.ipynb #00e28efc
+# %% ../nbs/23_archive.ipynb #314c6350
 def _plain(name): return re.sub(r'[-_.]+', '-', name).lower()
 
-_ours = re.compile(r'\.\./|.*(?:__pycache__|\.dist-info/|\.pyc,|\.pth,|\.virtualenv)')
-
-def _record_lines(text): return [o for o in (text or '').splitlines() if o and not _ours.match(o)]
+def _files_in(text):
+    "The lines of a `RECORD` but for what an installer writes itself"
+    return [o for o in text.splitlines() if o[:2]!='..' and '.dist-info/' not in o and '__pycache__' not in o and '.pth,' not in o]
 
 @dataclass
 class _Distribution:
-    version:str; requires:list; tops:set; digest:str; origin:str
+    requires:list; record:str
+    def tops(self):
+        "The modules, folders and files in it"
+        return {o.partition('.')[0] for o in {o.partition('/')[0] for o in self.record.splitlines()}}
+    def digest(self):
+        "Of its files, by their hashes"
+        return blake2b('\n'.join(sorted(lines)).encode(), digest_size=8).hexdigest() if (lines := _files_in(self.record)) else ''
     def needs(self, extra=''):
         "What it requires, as pairs of name and extras"
         for o in self.requires:
@@ -126,11 +132,8 @@ def _installed(key):
     res = {}
     for d in distributions():
         head = (d.read_text('METADATA') or d.read_text('PKG-INFO') or '').partition('\n\n')[0]
-        name,version = (re.search(rf'^{o}: *(.*?) *$', head, re.M) for o in ('Name','Version'))
-        if not name or not version or _plain(name[1]) in res: continue
-        lines = _record_lines(d.read_text('RECORD'))
-        res[_plain(name[1])] = _Distribution(version[1], re.findall(r'^Requires-Dist: *(.*?) *$', head, re.M), {re.split(r'[/,]|\.(?:cpython|abi3|so|py)', o, maxsplit=1)[0] for o in lines},
-            blake2b('\n'.join(sorted(lines)).encode(), digest_size=8).hexdigest() if lines else '', (d.read_text('direct_url.json') or '').strip())
+        name = re.search(r'^Name: *(.*?) *$', head, re.M)
+        if name: res.setdefault(_plain(name[1]), _Distribution(re.findall(r'^Requires-Dist: *(.*?) *$', head, re.M), d.read_text('RECORD') or ''))
     return res
 
 def installed(
@@ -143,7 +146,7 @@ def used_packages(
 )->list: # Names of distributions, sorted
     "The distributions whose modules are loaded, and what they require"
     have,tops = installed(),{o.partition('.')[0] for o in (sys.modules if modules is None else modules)}
-    todo,seen = [(n,'') for n,o in have.items() if o.tops & tops or n=='fastai-repro'],set()
+    todo,seen = [(n,'') for n,o in have.items() if o.tops() & tops or n=='fastai-repro'],set()
     while todo:
         name,extra = todo.pop()
         if name not in have or (name,extra) in seen: continue
@@ -151,7 +154,7 @@ def used_packages(
         todo += [(n,e) for n,es in have[name].needs(extra) for e in ('', *es)]
     return sorted({n for n,_ in seen})
 
-def installed_digests(names): return {n:installed()[n].digest for n in names if n in installed()}
+def installed_digests(names): return {n:installed()[n].digest() for n in names if n in installed()}
 
 # %% ../nbs/23_archive.ipynb #e7603bf3
 _index_options = 'index-url','extra-index-url','find-links','pre','no-index'

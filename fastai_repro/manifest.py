@@ -410,7 +410,7 @@ def capture(cls:RunManifest,
     run = {'manifest.schema':SCHEMA, 'streams.scheme':SCHEME, 'seed':_seed_of(learn) if seed is None else seed, **read_fields('run', name=lambda: name, time=_now, host=socket.gethostname)}
     return cls({k:v for o in (run, *parts, _flatten(masked(_jsonable(config)), 'config') if config else {}) for k,v in o.items()})
 
-# %% ../nbs/25_manifest.ipynb #4d29bbc3
+# %% ../nbs/25_manifest.ipynb #30d2c6b6
 def _is_in(folder, data):
     "Does `folder` lie in the data's own folder? Where the working folder does too, that folder is more than the data's"
     folder,data,here = (Path(o).resolve() for o in (folder, data, '.'))
@@ -422,6 +422,7 @@ def _file_name(name, seed):
 
 class RunWriter:
     "Keeps the manifest of a run in a folder while its fits begin and end, and never fails a training"
+    place,begun = None,None  # in a replay: the file of a run by its number, and what is called with writer and learner when a run has begun
     def __init__(self,
         folder:str|Path, # Folder for the manifests, one file for each run, made if need be; or the file of the first run, `.json`
         name:str=None, # A name for the runs
@@ -444,6 +445,7 @@ class RunWriter:
             self.warned = True
 
     def _new_path(self, seed):
+        if RunWriter.place: return RunWriter.place(self.number)
         path = Path(self.folder)
         if path.suffix!='.json': return path/_file_name(self.name, seed)
         return next(o for i in itertools.count(1) if not (o := path if i==1 else path.with_name(f'{path.stem}-{i}.json')).exists())
@@ -451,9 +453,10 @@ class RunWriter:
     def _begin(self, learn, seed):
         if self.manifest is None:
             self.manifest = RunManifest.capture(learn, seed, self.config, self.name, trained=False)
+            self.number,self.sources,self.items = next_run(),None,None
             self.path,self.data = self._new_path(seed),_data_of(learn)
             self.first = {k:v for k,v in self.manifest.fields.items() if k.startswith(('learner.','loaders.','data.','state.'))}
-            self.number,self.sources,self.items = next_run(),None,None
+            if RunWriter.begun: RunWriter.begun(self, learn)
         else: self._next_fit(learn)
         self._save()
         self._keep_code(learn)
@@ -478,7 +481,7 @@ class RunWriter:
 
     def _keep_code(self, learn):
         "Write the archive when a run begins, and again when it has imported more; a file that was read stays as it was"
-        if not self.code: return
+        if not self.code or RunWriter.place: return
         modules,first = user_modules(),self.sources is None
         if not first and set(modules)<=self.kept: return
         self.kept = set(modules)
