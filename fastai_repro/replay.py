@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Plan', 'make_plan', 'compare_results', 'dockerfile_of', 'replay']
 
-# %% ../nbs/39_replay.ipynb #23bd383b
+# %% ../nbs/39_replay.ipynb #fc6b5607
 import getpass,json,os,pickle,re,shlex,shutil,signal,subprocess,sys,time
 from dataclasses import dataclass,field
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 from fastcore.script import call_parse
 from .record import RunManifest
-from .archive import Archive,Refused,archive_path,lock,locked_packages,read_archive,source_lines,unpack
+from .archive import Archive,Refused,archive_path,index_options,lock,locked_packages,read_archive,source_lines,unpack
 
 # %% ../nbs/39_replay.ipynb #1a637fd1
 def _was(archive, path):
@@ -194,10 +194,10 @@ def _run(cmd, title, log, env, cwd=None, look=None):
     _say(f'{title}: {time.time()-start:.1f} s')
     return p.returncode
 
-# %% ../nbs/39_replay.ipynb #23b56bbb
+# %% ../nbs/39_replay.ipynb #77b11aa2
 def _indexes(plan):
     "Package indexes: the record's, which are in the lock, and this machine's"
-    own = [v for k,v in os.environ.items() if re.fullmatch(r'(PIP|UV)_(EXTRA_|DEFAULT_)?INDEX(_URL)?', k)]
+    own = [o for k,v in index_options().items() if k in ('index-url','extra-index-url','find-links') for o in v]
     return list(dict.fromkeys([*re.findall(r'--(?:extra-)?index-url (\S+)', lock(plan.manifest)), *own])) or ['the default index']
 
 def _headline(plan):
