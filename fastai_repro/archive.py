@@ -209,7 +209,7 @@ def lock(self,
 
 RunManifest.lock = lock
 
-# %% ../nbs/23_archive.ipynb #aa471bba
+# %% ../nbs/23_archive.ipynb #fbe76654
 def archive_path(
     path:str|Path # File of a manifest
 )->Path:
@@ -277,8 +277,9 @@ def write_archive(
     known:Sources=None, # What was read before
 )->tuple: # Fields for the manifest, and what was read
     "Write `NAME.code.zip` beside a manifest, whole or not at all"
-    cells = None if 'script' in launched else notebook_cells()
-    script = launched.get('script') or (script if not cells or str(script).endswith('.ipynb') else 'notebook.ipynb')
+    script = launched.get('script') or script
+    cells = None if 'script' in launched or script and not str(script).endswith('.ipynb') else notebook_cells()
+    if cells and not script: script = 'notebook.ipynb'
     args = launched.get('args', sys.argv[1:] if not cells else []) if args is None else args
     if not script or not (os.path.isfile(script) or cells): return {'code.archive':None, 'code.left_out':{'the program':'there is no script or notebook: it was typed in, or its file is not known'}},known
     script,folders = os.path.join(launched['cwd'], script),_import_folders(modules)
