@@ -181,7 +181,7 @@ def changes(tmp, data):
     yield case('two threads in the environment, one in the record', 0, 'the same bits', True, OMP_NUM_THREADS='2')
     yield case('a Python that is not here', 2, 'the run needs Python 3.7.1', False, lambda f,w: edit(f, python__version='3.7.1'), args=('--yes',))
     yield case('another Python, --here', 0, '`python.version` is', True, lambda f,w: edit(f, python__version='3.10.2'))
-    yield case('no network', 2, 'no package index could be reached', False, lambda f,w: edit(f, code__packages=['fastai-repro','fastcore']), args=('--yes',), PIP_INDEX_URL='http://127.0.0.1:9/simple', PIP_EXTRA_INDEX_URL='', PIP_FIND_LINKS='', PIP_RETRIES='0', PIP_CONFIG_FILE=os.devnull)
+    yield case('no network', 2, 'no package index could be reached', False, lambda f,w: edit(f, code__packages=['fastai-repro','fastcore']), args=('--yes',), PIP_INDEX_URL='http://127.0.0.1:9/simple', PIP_EXTRA_INDEX_URL='', PIP_FIND_LINKS='', PIP_RETRIES='1', PIP_CONFIG_FILE=os.devnull)
     yield case('no uv: venv and pip', 0, 'pip install --no-deps', False, args=('--dry-run',))
     yield case('archive cut off', 2, 'is not the archive of this record', False, lambda f,w: (z := f.with_suffix('.code.zip')).write_bytes(z.read_bytes()[:-50]))
     yield case('archive missing', 2, 'there is no r.code.zip', False, lambda f,w: f.with_suffix('.code.zip').unlink())
