@@ -19,12 +19,14 @@ from fastai.callback.core import Callback,event
 from fastai.callback.schedule import LRFinder
 from fastai.optimizer import OptimWrapper
 from .streams import check_seed,stream_key,stream_keys
+from .exact import check_exact,exact_arithmetic
 from .seed import isolated,is_seeded,seed_all,deterministic,_check_strict
 from .objects import Generators,opaque
 from .state import LearnerState,named_callbacks,named_tensors
 from .digests import digest
-from .loaders import key_dls,say_left_out,say_unkeyed
+from .loaders import key_dls,part_key,say_left_out,say_unkeyed,sharded
 from .manifest import RunWriter
+from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
 
 # %% ../nbs/30_callback.ipynb #15af07f3
@@ -40,8 +42,9 @@ class _QuickCallback(Callback):
 @opaque
 class ReproCallback(_QuickCallback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
-    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held') # before every callback that draws; a copy made in a fit is outside of it
+    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held','_team','part') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass,_held = None,None,None,('look', 0),None
+    _team,part = None,0
     _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular,_is_first,_listed,_begun = False,False,False,(),False,False,False,False,False,False,False
 
     def __init__(self,
@@ -54,10 +57,16 @@ class ReproCallback(_QuickCallback):
         config:dict=None, # Settings of your own to record in the manifests
         code:bool=False, # Keep the code beside each manifest, so that `fastai-repro-replay` can run it again?
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
+        threads:int=None, # Torch's threads for fits, validations and predictions, so that the number of cores changes no bit; default: as many as there are
+        parts:int=None, # Parts of each global batch, so that the number of processes changes no bit; default: batches are whole, or each process's
+        exact:bool=False, # Compute the same bits on every machine, with `exact_arithmetic`? What it can't compute is refused
     ):
         if seed is not None: seed = check_seed(seed)
         _check_strict(strict)
-        self._given_seed,self.rebuild,self.restore,self.strict,self.check = seed,rebuild,restore,strict,check
+        self._given_seed,self.rebuild,self.restore,self.strict,self.check,self.exact = seed,rebuild,restore,strict,check,exact
+        for k,v in dict(threads=threads, parts=parts).items():
+            if v is not None and (isinstance(v, bool) or not isinstance(v, int) or v<1): raise ValueError(f"`{k}` must be 1 or more, but it is {v!r}: pass for example `{k}=4`, or leave it out")
+        self.threads,self.parts = threads,parts
         if manifest is None and (name is not None or config is not None): raise ValueError("`name` and `config` are written to the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
         if manifest is None and code: raise ValueError("`code=True` keeps the code beside the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
         self.writer = None if manifest is None else RunWriter(manifest, name, config, code)
@@ -65,7 +74,7 @@ class ReproCallback(_QuickCallback):
     @property
     def settings(self):
         "What of this callback moves bits"
-        return dict(restore=self.restore, strict=self.strict)
+        return dict(restore=self.restore, strict=self.strict, threads=self.threads, parts=self.parts, exact=self.exact)
 
     @property
     def seed(self):
@@ -75,8 +84,9 @@ class ReproCallback(_QuickCallback):
     def seed(self, seed): self._given_seed,self._run_seed = check_seed(seed),None
 
     def __repr__(self):
-        given = dict(seed=self.seed, rebuild=self.rebuild, restore=self.restore, strict=self.strict, manifest=self.writer and str(self.writer.folder), check=self.check)
-        plain = dict(seed=None, rebuild=False, restore=False, strict=False, manifest=None, check=True)
+        given = dict(seed=self.seed, rebuild=self.rebuild, restore=self.restore, strict=self.strict, manifest=self.writer and str(self.writer.folder), check=self.check,
+                     threads=self.threads, parts=self.parts, exact=self.exact)
+        plain = dict(seed=None, rebuild=False, restore=False, strict=False, manifest=None, check=True, threads=None, parts=None, exact=False)
         return f"ReproCallback({', '.join(f'{k}={v!r}' for k,v in given.items() if v!=plain[k])})"
 
     @property
@@ -139,15 +149,17 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
         if cb._inside: return plain(learn, f, event_type, *args)  # a step: at once
     if event_type=='epoch' and cb._fitting and not cb._finding: cb._enter(cb._base + learn.epoch)
     own = partial(partial, cb._own_pass) if event_type in ('train','validate') and cb._fitting else noop
-    run = lambda f: plain(learn, own(f), event_type, *args)
+    shared = partial(partial, cb._shared_pass) if event_type in ('train','validate') else noop
+    run = lambda f: plain(learn, own(shared(f)), event_type, *args)
     with nullcontext() if cb._inside else cb._outermost(event_type=='fit'):
         around = None if cb._finding or not cb._fitting else next((o.around for o in learn.cbs if hasattr(type(o), 'around')), None)
         return run(f) if around is None else around(event_type, f, run)
 
 def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
-    res = plain(learn, *args, **kwargs)
+    res,cb = plain(learn, *args, **kwargs),repro_of(learn)
     res.insert(0, isolated())
+    if cb is not None and not cb._inside: res.insert(0, cb._around_validation())
     return res
 
 _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
@@ -204,21 +216,69 @@ def _outermost(self:ReproCallback, fit):
     _keys.cache_clear()  # `fix_streams` may have been called since
     held,states = self._held,self._held.states()
     try:
-        with isolated(), deterministic(self.strict) if fit else nullcontext():
+        with isolated(), deterministic(self.strict) if fit else nullcontext(), threads_of(self.threads), self._in_team(), exact_arithmetic() if self.exact else nullcontext():
             if fit: self._begin_fit()
             with self._recorded() if fit else nullcontext(): yield
+            if fit and self._team and not self._finding: check_weights(self._team, self.learn, 'after the fit')
     finally:
         self._inside = self._fitting = False
+        self._team,self.part = None,0
         for clock,looks in self._clocks: clock.end(looks)
         held.set_states(states)
         self._held,self._clocks = None,()
         if self._finding: _set_grads(self.learn.model, grads)
         elif fit: self._end_fit()
 
+@contextmanager
+def threads_of(
+    n:int # Torch's threads; None for as many as there are
+):
+    "Inside, torch has `n` threads"
+    before = torch.get_num_threads()
+    if n not in (None, before): torch.set_num_threads(n)
+    try: yield
+    finally:
+        if torch.get_num_threads()!=before: torch.set_num_threads(before)
+
+@patch
+def _in_team(self:ReproCallback):
+    "The processes that train together, if there are several or a batch has parts"
+    team = self._team = team_of(self.learn, self.parts)
+    if team is None: return nullcontext()
+    if self._finding and team.processes>1: raise ValueError("`lr_find` in distributed training: fastai puts the weights back in the process of rank 0 only. Call it before `distrib_ctx`, in one process or in all alike")
+    take_over(self.learn, team)
+    return in_team(self.learn, team, self)
+
+@patch
+@contextmanager
+def _around_validation(self:ReproCallback):
+    "Around a validation or prediction that is not in a fit"
+    team = team_of(self.learn, self.parts)
+    if team is not None: take_over(self.learn, team)
+    with threads_of(self.threads): yield
+
+@patch
+def _shared_pass(self:ReproCallback, f):
+    "Of each global batch, the loader makes the parts of this process"
+    if self._team is None: return f()
+    with sharded(self._learn.dl, self._team.shard): f()
+
+@patch
+def begin_part(self:ReproCallback, part): self.part = part
+
+@patch
+def seeded_step(self:ReproCallback, f): self._seed_step(f)
+
+@patch
+def after_parts(self:ReproCallback):
+    "What is drawn when the parts of a step are done does not go by the last of them"
+    self.part = 0
+    self._seed_batch('step', 'end')
+
 @patch
 def _recorded(self:ReproCallback):
     "Writes the manifest when a fit begins and when it ends"
-    if self.writer is None or self._finding: return nullcontext()
+    if self.writer is None or self._finding or self._team and self._team.rank: return nullcontext()
     return self.writer.fit(self.learn, self._run_seed, lambda: self._cancelled)
 
 @patch
@@ -230,6 +290,9 @@ def _begin_fit(self:ReproCallback):
     if self.strict: self._replace_layers()
     if self._pending and not self._finding: self._begin()
     clock = self._key(self.learn.dls)._clock
+    clock.exact = self.exact
+    if self.exact: check_exact(self.learn.model, self.learn.opt)
+    if self._team and not self._finding: check_start(self._team, self.learn, self._run_seed)
     if self._begun and not self._finding: self._begun,clock.told,clock.to_check = False,set(),set(range(len(self.learn.dls.loaders)*self.check))
     self._next,self._pass = self._base,clock.look() if self._finding else ('epoch', self._base)
 
@@ -312,7 +375,8 @@ def _keys(block, seed, *path):
 def _seed_batch(self:ReproCallback, *use):
     learn = self._learn
     block,i = divmod(learn.iter, 64)
-    self._seed(_keys(block, self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')[i])
+    key = _keys(block, self._run_seed, *use, *self._pass, 'train' if learn.training else 'valid')[i]
+    self._seed(part_key(key, self.part) if self.part else key)
 
 @lru_cache(maxsize=None)
 def _may_draw(cls):

@@ -65,7 +65,7 @@ def reached_names(
                 if is_atom(x) and not isinstance(x, (bool,int,str,bytes,type(None))): ids.add(id(x))  # small ones are shared
     return [n for n,v in namespace.items() if not n.startswith('_') and (id(v) in ids or n in names)]
 
-# %% ../nbs/28_cells.ipynb #f3af71f6
+# %% ../nbs/28_cells.ipynb #04af7c88
 _pinned = '(generators)' # the name for all global generators
 
 class CellNotes:
@@ -85,25 +85,23 @@ class CellNotes:
     def end(self):
         "A code cell has run"
         if self.pin and self.pin[0]==self.cell: self._set()
-        start = time.perf_counter()
         self._note(self._values())
-        self.busy += time.perf_counter()-start
 
     def fit(self, learn):
         "A training begins in this cell"
-        start = time.perf_counter()
+        start = time.thread_time()
         self._write(dict(kind='fit', cell=self.cell, names=sorted(self.names), reached=reached_names(learn, self._variables())))
-        self.busy += time.perf_counter()-start
+        self.busy += time.thread_time()-start
 
     def _variables(self): return {k:v for k,v in self.namespace().items() if k not in self.seen and not k.startswith('_')}
 
     def _values(self):
         res = {}
         for k,v in self._variables().items():
-            if self.busy>0.02*(time.perf_counter()-self.start)+0.1: break  # it is not to take longer than that
-            start = time.perf_counter()
+            if self.busy>0.02*(time.perf_counter()-self.start)+0.5: break  # it is not to take longer than that
+            start = time.thread_time()
             with suppress(Exception): res[k] = value_hash(v)  # an object of the user's may fail in any way
-            self.busy += time.perf_counter()-start
+            self.busy += time.thread_time()-start
         return {k:v for k,v in res.items() if v}
 
     def _note(self, values): self._write(dict(kind='cell', cell=self.cell, gen=generator_states(), vars=values, names=sorted(self.names), busy=round(self.busy, 4), seconds=round(time.perf_counter()-self.start, 3)))

@@ -35,7 +35,7 @@ from .verification import check_steps,check_vary,verify_program
 try: import fcntl
 except ImportError: fcntl = None
 
-# %% ../nbs/38_cli.ipynb #b1fb49dd
+# %% ../nbs/38_cli.ipynb #e8894dbe
 def _check_script(script):
     if not Path(script).exists(): _fail(f"`script` is {script!r}, which does not exist: pass the program first and then its arguments")
     if not Path(script).is_file() or Path(script).suffix not in ('.py','.ipynb'): _fail(f"`script` is {script!r}, which is no .py or .ipynb file: pass the program first and then its arguments")

@@ -201,7 +201,7 @@ def _segments(rest, a):
         if j>=4 and o and telling(parts[j-2]) and _random(o): yield a+i,a+i+len(o),'URL'
         i += len(o)
 
-# %% ../nbs/06_credentials.ipynb #0a80f57f
+# %% ../nbs/06_credentials.ipynb #93847981
 _HINTS = 'pass pwd pswd secret cred auth token bearer cookie jwt key sess sid hook otp sig pat csrf xsrf senha contrase kennwort mnemonic phrase pin sas pw dsn mot'.split()
 _NAME = re.compile(r'[\w.-]*')
 _SEP = re.compile(r'''(\\*["'`])?\]?(?:[ \t]{0,20}(=>|:=|\\u003[dD]|=(?![=~])|:(?![:=])|,|>|\()[ \t]{0,20}|\s{1,20})''')
@@ -290,7 +290,11 @@ def _reach(level, code): return 120 if code or level==RANDOM else _FAR
 def _close(text, i, quote, far=_FAR):
     "Where the string that was opened before `i` ends: at the line's end if it doesn't"
     j = text.find(quote, i, i+far)
-    while j>=0 and quote[0]!='\\' and text[j-1]=='\\' and (j-len(text[max(i, j-50):j].rstrip('\\'))-max(i, j-50))%2: j = text.find(quote, j+1, i+far)
+    def is_inner(j):
+        "Is the quote at `j` escaped, once more than the one that opened the string?"
+        n = j - max(i, j-50) - len(text[max(i, j-50):j].rstrip('\\'))
+        return n>0 if quote[0]=='\\' else n%2
+    while j>=0 and is_inner(j): j = text.find(quote, j+1, i+far)
     if j>=0: return j
     j = text.find('\n', i, i+far)
     return min(len(text), i+far) if j<0 else j

@@ -195,10 +195,30 @@ def _hidden(o):
     try: return f'{_type_name(type(o))} #{digest(pickle.dumps(o, protocol=4))[:12]}',[]
     except Exception: return f'{_type_name(type(o))} (not looked into)',[]
 
-# %% ../nbs/19_description.ipynb #fca99eaa
+# %% ../nbs/19_description.ipynb #72a929cd
 def _order(x):
     try: return _type_name(type(x)),json.dumps(plain(x))
     except TypeError: return _type_name(type(x)),str(getattr(x, '__name__', ''))
+
+def _name_in(path): return re.search(r"([\w-]*)\W*$", path)[1]
+
+def _key_step(i, k):
+    if isinstance(k, str) and re.fullmatch(r'[\w-]+', k): return f'.{k}'
+    return f'[{k!r}]' if isinstance(k, (str,int,bool,type(None))) else f'[{i}]'
+
+class _Written:
+    "A value as it is to be written"
+    def __init__(self, value): self.value = value
+
+def _masked_values(d, name):
+    "The plain values of a dict by their places: masked with their names, and with their neighbours in sight"
+    values = {}
+    for i,(k,v) in enumerate(dict.items(d)):
+        try: values[i] = str(k),_json(v)
+        except _NotPlain: pass
+    clean = masked(dict(values.values()), name) if len(dict(values.values()))==len(values) else {}
+    clean = list(clean.values()) if isinstance(clean, dict) and len(clean)==len(values) else ['***']*len(values)
+    return {i:_Written(shorter(v)) for i,v in zip(values, clean)}
 
 class _Walk:
     "Writes lines of objects, each once, those near the roots first"
@@ -219,7 +239,8 @@ class _Walk:
     def look(self, o, path):
         "The line of `o`, and what comes below: pairs of a step, or a whole path that begins with `state.`, and an object"
         if id(o) in self.known: return self.known[id(o)],()
-        try: return plain(o, re.search(r'\w*\W*$', path)[0]),()
+        if type(o) is _Written: return o.value,()
+        try: return plain(o, _name_in(path)),()
         except TypeError: pass
         if id(o) in self.seen: return f'as {self.seen[id(o)]}',()
         self.seen[id(o)] = path
@@ -236,10 +257,12 @@ class _Walk:
 
     def mapping(self, o, path):
         if not isinstance(o, dict): return self.object(o, path)
-        pairs = [(f'.{k}' if isinstance(k, str) and re.fullmatch(r'[\w-]+', k) else f'[{k!r}]' if isinstance(k, (str,int,bool,type(None))) else f'[{i}]', k, v) for i,(k,v) in enumerate(dict.items(o))]
-        keys = [(f'{step}.key',k) for step,k,_ in pairs if step[1:2].isdigit() and not isinstance(k, (int,str))]
-        text = f"{_type_name(type(o))} of {len(o)}{': ' * bool(o)}{', '.join(str(k) for k in o if isinstance(k, (str,int)))}"
-        return shorter(masked(text)),[*((step,v) for step,_,v in pairs), *keys, *self.more(o, path)]
+        keys = [masked(k) if isinstance(k, str) else k for k in dict.keys(o)]
+        steps = [_key_step(i, k) for i,k in enumerate(keys)]
+        shown = _masked_values(o, _name_in(path))
+        objects = [(f'{step}.key',k) for step,k in zip(steps, dict.keys(o)) if not isinstance(k, (str,int,bool,type(None)))]
+        text = f"{_type_name(type(o))} of {len(o)}{': ' * bool(o)}{', '.join(str(k) for k in keys if isinstance(k, (str,int)))}"
+        return shorter(masked(text)),[*((step,shown.get(i, v)) for i,(step,v) in enumerate(zip(steps, dict.values(o)))), *objects, *self.more(o, path)]
 
     def sequence(self, o, path):
         if isinstance(o, L) and type(o) is not L or is_users(type(o)) and not isinstance(o, tuple): return self.object(o, path)  # to ask it for an item might make one

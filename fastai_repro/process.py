@@ -8,7 +8,7 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'after_ini
            'fix_seeds', 'note_files', 'left_behind', 'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress',
            'traced_run', 'failure_text']
 
-# %% ../nbs/36_process.ipynb #b0c5c83b
+# %% ../nbs/36_process.ipynb #5d755186
 import inspect,io,itertools,json,os,pickle,random,runpy,subprocess,sys,time
 from dataclasses import dataclass,field
 from functools import lru_cache,partial,wraps
@@ -36,7 +36,7 @@ from .callback import ReproCallback
 from .trace import TraceCallback
 from .traces import steps_in
 
-# %% ../nbs/36_process.ipynb #978cc244
+# %% ../nbs/36_process.ipynb #ce2ca56f
 @dataclass
 class RunSpec:
     "What a process is to run, and how"
@@ -142,7 +142,7 @@ def fix_program(spec):
 
 # %% ../nbs/36_process.ipynb #2c0581fd
 _loader_settings = 'num_workers','pin_memory','prefetch_factor','persistent_workers'
-run_settings = *_loader_settings,'threads','hash_seed'
+run_settings = *_loader_settings,'threads','hash_seed','cores','processes'
 
 def _set_loader(settings, dl): vars(dl.fake_l).update(settings)
 
@@ -164,9 +164,15 @@ def apply_vary(vary):
     if settings:
         after_init(DataLoader, partial(_set_loader, settings))
         _vary_torch(settings)
+    if 'cores' in vary: _take_cores(int(vary['cores']))
     if 'threads' in vary: torch.set_num_threads(int(vary['threads']))
 
-# %% ../nbs/36_process.ipynb #17d5806a
+def _take_cores(n):
+    "As on a machine with `n` cores, where torch has as many threads"
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
+    torch.set_num_threads(n)
+
+# %% ../nbs/36_process.ipynb #0f258360
 def _run_functions(spec):
     sys.path[:] = spec.path
     make_learner,train = pickle.loads(spec.functions)
@@ -301,7 +307,9 @@ def _env(spec):
 def launch_run(spec, folder, **kwargs):
     file = Path(folder)/'spec.pkl'
     file.write_bytes(pickle.dumps(vars(spec)))
-    return subprocess.Popen([sys.executable, '-c', _start, str(file)], env=_env(spec), **kwargs)
+    n = spec.vary.get('processes', 1)
+    several = ['-m','torch.distributed.run','--standalone','--nproc-per-node',str(n),'--no-python',sys.executable] if n>1 else []
+    return subprocess.Popen([sys.executable, *several, '-c', _start, str(file)], env=_env(spec), **kwargs)
 
 # %% ../nbs/36_process.ipynb #4570b3e2
 def pickle_functions(o):

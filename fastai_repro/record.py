@@ -26,6 +26,7 @@ class _If(NamedTuple):
 _tests = {'on the CPU': lambda f: f.get('learner.device')=='cpu',
           'on a GPU': lambda f: f.get('learner.device', 'cuda')!='cpu',
           'with loaders keyed by item': lambda f: f.get('loaders.keyed')=='item',
+          'with `parts`': lambda f: f.get('processes.reduction')=='tree',
           'if the labels are recorded': lambda f: 'data.labels' in f}
 
 class Field(NamedTuple):
@@ -85,6 +86,10 @@ FIELDS = [Field(*o) for o in [
     ('learner.trainable', 'changes', "other layers are trained", "numbers in the parameters with `requires_grad`", ('learner.arch','learner.arch.*','learner.params.*')),
     ('learner.callbacks', 'changes', "callbacks can change anything", "names of `learn.cbs`, but for those that only watch"),
     ('learner.callbacks.*', 'changes', "callbacks can change anything", "the walk through each callback"),
+    ('processes.parts', 'changes', "each part has its own statistics of BatchNorm and random numbers", "`learn.repro`, else the number of processes"),
+    ('processes.reduction', 'changes', "gradients are summed in another order", "`learn.repro`", ('processes.parts',)),
+    ('processes.n', _If('with `parts`', 'not', 'changes'), "who makes which part; without `parts`, other batches and sums", "torch.distributed, inside `distrib_ctx`", ('processes.parts',)),
+    ('processes.backend', _If('with `parts`', 'not', 'changes'), "who carries the sums; without `parts`, in which order", "torch.distributed, inside `distrib_ctx`", ('processes.n','processes.parts')),
     ('learner.device', 'changes', "other kernels", "`learn.dls.device`, else the model"),
     ('learner.metrics.*', 'not', "metrics watch the training", "the walk through each metric"),
     ('learner.watchers.*', 'not', "callbacks that only watch", "the walk"),
@@ -181,13 +186,13 @@ def _field(name):
     i,f = _by_name.get(plain) or _by_name.get(f'{star}*') or (len(FIELDS), Field(name, 'may', "a field that this version does not know", ''))
     return i,f._replace(name=name)
 
-# %% ../nbs/08_record.ipynb #112f47bc
+# %% ../nbs/08_record.ipynb #39a762f1
 SCHEMA = 2  # version of the file: a field that is renamed, or means something else, is another schema
 _needed = 'manifest.schema','run.time','seed','streams.scheme','python.version','torch.version','torch.matmul_precision','cpu.family','cpu.threads'
 
 def _short(v, n=70):
     s = v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)
-    s = re.sub(r'\b([0-9a-f]{10})[0-9a-f]{6,}\b', r'\1', s)  # of a digest the beginning
+    s = re.sub(r'(?<![\w.])([0-9a-f]{10})[0-9a-f]{6,}\b', r'\1', s)  # of a digest the beginning
     return s if len(s)<=n else s[:n-3] + '...'
 
 def _bad(path, what): return ValueError(f"`path` {str(path)!r} {what}: pass a file that `RunManifest.save` wrote")
@@ -258,8 +263,9 @@ def _headline(f):
         yield 'data', f"{' + '.join(map(_number, f.get('data.n') or []))} items, {_number(f.get('loaders.bs', ''))} a batch"
     yield 'on', ', '.join(o for o in (some('gpu.name') or some('cpu.model'), f"{f.get('cpu.threads')} threads", f"torch {f.get('torch.version')}", f"Python {f.get('python.version')}", f"seed {f.get('seed')}") if o)
     if 'end.state' in f:
-        epochs = sum(f.get(f'{p}learner.epochs') or 0 for p in ('', *(f'fits.{i}.' for i in range(2, 1+(f.get('learner.n_fits') or 1)))))
-        yield f"{f['end.state']}", f"{epochs} epochs in {_seconds(f.get('end.seconds') or 0)}" + (f", {f['end.error']}" if f.get('end.error') else '')
+        first = f.get('learner.epochs') or 0
+        epochs = first + sum(f.get(f'fits.{i}.learner.epochs', first) for i in range(2, 1+(f.get('learner.n_fits') or 1)))
+        yield f"{f['end.state']}", f"{epochs} epoch{'s'*(epochs!=1)} in {_seconds(f.get('end.seconds') or 0)}" + (f", {f['end.error']}" if f.get('end.error') else '')
         res = RunManifest(f).results()
         if res: yield 'results', ', '.join(f'{k} {_number(v)}' for k,v in res.items())
 

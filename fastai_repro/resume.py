@@ -7,7 +7,7 @@ __all__ = ['ResumeCallback']
 
 # %% ../nbs/34_resume.ipynb #bde11500
 import json,os,re,signal,threading,time,warnings
-from contextlib import contextmanager
+from contextlib import contextmanager,nullcontext
 from functools import partial
 from pathlib import Path,PurePath
 import torch
@@ -15,13 +15,14 @@ from fastcore.basics import patch
 from fastai.callback.core import Callback,TrainEvalCallback
 from fastai.callback.progress import CSVLogger,ProgressCallback,ShowGraphCallback
 from fastai.callback.schedule import LRFinder
-from fastai.torch_core import default_device,num_distrib
+from fastai.torch_core import default_device
 from .files import locked,older,read_sealed,write_sealed
 from .objects import opaque
 from .state import LearnerState,copy_of,as_plain,from_plain,named_tensors,register_resume
 from .loaders import batches_taken,has_places
 from .manifest import RunManifest
 from .progress import Shown
+from .parts import team_of
 from .callback import is_export,repro_of
 
 # %% ../nbs/34_resume.ipynb #36cc12e5
@@ -62,7 +63,7 @@ def _put_state(learn, state, between=False):
 
 # %% ../nbs/34_resume.ipynb #099ef70d
 _held = dict(_file=None, _fits=None, _epoch=None, _ckpt=None, _fields=None, _digests=None, _at=None, _shown=None, _earlier=None, _there=None, _dls=None, _last=None, _thread=None, _error=None,
-             _pid=None, _signal=None, _before=None, _is_over=False, _said=False, _checked=False)
+             _pid=None, _signal=None, _before=None, _is_over=False, _said=False, _checked=False, _team=None)
 
 @opaque
 class ResumeCallback(Callback):
@@ -92,13 +93,13 @@ class ResumeCallback(Callback):
 # %% ../nbs/34_resume.ipynb #e1ec92df
 @patch
 @contextmanager
-def _scope(self:ResumeCallback):
+def _scope(self:ResumeCallback, learn):
     "Around a fit or a `fine_tune`"
     if self._is_over: raise ValueError(f"`ResumeCallback({str(self.path)!r})` has carried a fit to its end: give each fit one of its own, with its own path, as in `learn.fit(3, cbs=ResumeCallback('second.ckpt'))`. (For the two fits of a `fine_tune`, give `ReproCallback` to the learner)")
-    if num_distrib()>1: raise ValueError("`ResumeCallback` works with one process only, not in distributed training")
+    self._team = _several(learn)
     self._file = self.path.absolute()
-    with locked(self._file):
-        if self.fresh:
+    with locked(self._file) if self._is_writer() else nullcontext():
+        if self.fresh and self._is_writer():
             for i in range(self.keep): older(self._file, i).unlink(missing_ok=True)
         self._ckpt,self._fits,self._fields,self._digests = self._read(),0,[],{}
         self._earlier,self._there = [],None
@@ -106,20 +107,35 @@ def _scope(self:ResumeCallback):
             with self._heed_signals(): yield
             self._is_over = True
         finally:
-            self._fits = None
+            self._fits = self._team = None
             self._wait()
+
+def _several(learn):
+    "The team, if several processes train together"
+    repro = repro_of(learn)
+    team = team_of(learn, repro and repro.parts)
+    if team is not None and team.is_ddp:
+        raise ValueError("`ResumeCallback` works with several processes only where their number changes no bit: pass for example `ReproCallback(parts=4)`")
+    return team if team is not None and team.processes>1 else None
+
+@patch
+def _is_writer(self:ResumeCallback): return self._team is None or self._team.rank==0
 
 @patch
 @contextmanager
 def around_fine_tune(self:ResumeCallback, learn):
     "A `fine_tune` is one training with two fits"
-    with self._scope():
+    with self._scope(learn):
         yield
         if not (self._ckpt and self._ckpt['is_over']): self._save(learn, self._fits-1, is_over=True)
 
 @patch
 def _read(self:ResumeCallback):
-    "The newest whole checkpoint, or None"
+    "The newest whole checkpoint, or None. Of several processes the first one reads"
+    return self._read_file() if self._team is None else self._team.share(self._read_file)
+
+@patch
+def _read_file(self:ResumeCallback):
     try: return read_sealed(self._file, partial(torch.load, weights_only=True, map_location='cpu'), self.keep)
     except ValueError as e: raise ValueError(f"{e}: delete it, or start anew with `fresh=True`") from None
     except OSError as e: raise ValueError(str(e)) from e
@@ -171,6 +187,7 @@ def _one_epoch(self:ResumeCallback, f, run):
     if self._epoch<self._at['epoch']: return
     run(f)
     self._shown.end_epoch(self.learn)
+    self._agree()
     if self.every=='epoch' or self._is_due(): self._save(self.learn, self._fits-1, dict(epoch=self._epoch+1, batch=0, iter=0))
     self._leave()
 
@@ -187,7 +204,7 @@ _start = dict(epoch=0, batch=0, iter=0)
 @patch
 def _around_fit(self:ResumeCallback, f, run):
     if self._fits is None:
-        with self._scope():
+        with self._scope(self.learn):
             if self._one_fit(f, run): self._save(self.learn, 0, is_over=True)
     elif self._one_fit(f, run): self._save(self.learn, self._fits)  # between the fits of a `fine_tune`
 
@@ -228,6 +245,7 @@ def _to_device(learn):
 @patch
 def _return_to(self:ResumeCallback, repro):
     self._at,self._shown = self._ckpt['at'],Shown(**from_plain(self._ckpt['shown']))
+    if (n := self._ckpt.get('threads')) and n!=torch.get_num_threads(): torch.set_num_threads(n)  # until the fit ends
     repro.seek(self._ckpt['begun'])
     if self._at!=_start: print(f"{self.path}: going on at epoch {self._at['epoch']}, batch {self._at['batch']}")
 
@@ -269,10 +287,11 @@ def before_validate(self:ResumeCallback): self._wait()
 # %% ../nbs/34_resume.ipynb #3018ded3
 @patch
 def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
+    if not self._is_writer(): return
     rest = LearnerState.take(learn) if at==_start else self._take()
     if rest.refused: return warnings.warn(f"no checkpoint can be written: {rest.why()}. The last one stays, and the training goes on")
     before,now = repro_of(learn).position
-    ckpt = dict(fit=fit, at=at, is_over=is_over, begun=now if at==_start else before, shown=as_plain((self._shown.next_fit() if at==_start else self._shown).state()),
+    ckpt = dict(fit=fit, at=at, is_over=is_over, threads=torch.get_num_threads(), begun=now if at==_start else before, shown=as_plain((self._shown.next_fit() if at==_start else self._shown).state()),
                 earlier=list(self._earlier), fields=[json.dumps(o) for o in self._fields], state=_get_state(learn, rest))
     self._wait()
     self._thread = threading.Thread(target=self._write, args=(ckpt,))
@@ -291,6 +310,12 @@ def _wait(self:ResumeCallback):
     self._thread = self._error = None
 
 @patch
+def _agree(self:ResumeCallback):
+    "A signal that one of several processes has got is for all, when all have made this step"
+    if self._team is None: return
+    self._signal = max(int(o) for o in self._team.gather(torch.tensor([int(self._signal or 0)]))) or None
+
+@patch
 def _is_due(self:ResumeCallback):
     if self._signal is not None: return True
     if isinstance(self.every, str) and self.every!='epoch': return time.monotonic()-self._last >= float(self.every[:-1])
@@ -301,6 +326,7 @@ def after_batch(self:ResumeCallback):
     if self._fits is None or not self.training: return
     if not self._checked: self._take().refuse()  # what a step makes was not there before
     self._checked = True
+    self._agree()
     is_step = isinstance(self.every, int) and self.learn.train_iter%self.every==0
     if not (is_step or self._is_due()): return
     at = dict(epoch=self._epoch, batch=batches_taken(self.learn.dl), iter=self.learn.iter+1)

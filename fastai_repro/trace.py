@@ -25,7 +25,7 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback
 from fastai.optimizer import OptimWrapper
-from fastai.torch_core import to_device
+from fastai.torch_core import rank_distrib,to_device
 import fastai,fastcore
 from .seed import deterministic,get_states,seed_all,set_states
 from .streams import stream_key
@@ -101,7 +101,7 @@ class TraceCallback(_QuickCallback):
         probe:tuple=None, # Fit and step where what is made is made again, to see whether it repeats: batch, modules (at level 'layer'), loss and step
     ):
         if level not in trace_levels: raise ValueError(f"`level` must be 'epoch', 'step' or 'layer', but it is {level!r}")
-        self.path,self.level,self.probe = Path(path),level,probe
+        self.path,self.level,self.probe = _of_rank(Path(path)),level,probe
         if self.path.is_dir(): raise ValueError(f"`path` is {str(path)!r}, which is a folder: pass the name of a file in it")
         if not self.path.parent.is_dir(): raise ValueError(f"`path` is {str(path)!r}, but there is no folder {str(self.path.parent)!r}: make it first")
 
@@ -278,6 +278,10 @@ def _flush(self:TraceCallback):
     self._write(row)
 
 # %% ../nbs/32_trace.ipynb #ef1d5875
+def _of_rank(path):
+    "In distributed training, each process but the first writes a file of its own"
+    return path.with_name(f'{path.stem}.rank{rank_distrib()}{path.suffix}') if rank_distrib() else path
+
 def _batch_entry(t): return lambda vs: f'{xxh3_64_hexdigest(np.array(vs))} {_shape([t])}'
 
 @patch
@@ -287,8 +291,13 @@ def _items(self:TraceCallback):
     return [int(o) for o in idxs[i*bs:(i+1)*bs]] if bs and isinstance(idxs, (list,range)) else None
 
 @patch
+def _is_later_part(self:TraceCallback):
+    "Of a batch in parts, data and loss are those of the first part, gradients and weights those of the step"
+    return getattr(repro_of(self.learn), 'part', 0)>0
+
+@patch
 def before_batch(self:TraceCallback):
-    if not self._active or self._nested or self.level=='epoch': return
+    if not self._active or self._nested or self.level=='epoch' or self._is_later_part(): return
     self._release()
     learn,self._todo,data = self.learn,[],{}
     train = learn.training
@@ -314,13 +323,13 @@ def _release(self:TraceCallback):
 
 @patch
 def after_pred(self:TraceCallback):
-    if self._row is None: return
+    if self._row is None or self._is_later_part(): return
     self._flush()  # the last step's line: now, while a GPU is busy. fastai's `Recorder` has waited for it at the end of the last step
     self._later(self._row, 'forward', fingerprint_of(_tensors_in(self.learn.pred)))
 
 @patch
 def after_loss(self:TraceCallback):
-    if self._row is None or not len(self.learn.yb): return
+    if self._row is None or not len(self.learn.yb) or self._is_later_part(): return
     loss = self.learn.loss.detach()
     single = loss.numel()==1
     bits = (loss if single else loss.float().mean()).float().reshape(1).view(torch.int32).long()

@@ -55,7 +55,7 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/37_verification.ipynb #ce75bea5
+# %% ../nbs/37_verification.ipynb #252ae866
 _computed = 'forward','loss','backward','optimizer'
 
 class _Program:
@@ -69,20 +69,25 @@ class _Program:
         folder.mkdir()
         return traced_run(RunSpec(**{**vars(self.spec), 'vary':self.settings[i], **changes}), folder, title, self.progress)
 
-    def pair(self, case, title, prepare=None, **changes):
-        "Two more runs to the place of the difference; None if the program fails with these changes"
+    def more(self, case, title, k, prepare=None, **changes):
+        "One more run to the place of the difference, number 0 or the one that differs; None if the program fails with these changes"
         until = {} if case.d.seen is None else dict(until=case.d.seen)
-        runs = []
-        for k,i in enumerate((0, case.other)):
-            if prepare: prepare()
-            try: runs.append(self.run(f'{title}, {"ab"[k]}', i, **until, **changes))
-            except ProgramFailed: return None
-        return runs
+        if prepare: prepare()
+        try: return self.run(f'{title}, {"abc"[k]}', case.other if k else 0, **until, **changes)
+        except ProgramFailed: return None
+
+    def pair(self, case, title, **changes):
+        "Two more runs; None if they could not be made"
+        runs = [self.more(case, title, k, **changes) for k in range(2)]
+        return None if None in runs else runs
 
     def same(self, case, title, **changes):
-        "Are two runs the same with these changes? None if they could not be made"
+        "Are three runs the same with these changes? Two may be by chance. None if they could not be made"
         runs = self.pair(case, title, **changes)
-        return None if runs is None else first_difference(runs[0].trace, runs[1].trace)[0] is None
+        if runs is None: return None
+        if first_difference(runs[0].trace, runs[1].trace)[0]: return False
+        third = self.more(case, title, 2, **changes)
+        return None if third is None else first_difference(runs[0].trace, third.trace)[0] is None
 
     def keep(self, since):
         "Copies of the files in the working folder that were written since a time, to be put back"
@@ -235,9 +240,11 @@ def check_vary(
 def _check_setting(k, v):
     if k in ('pin_memory','persistent_workers'): ok,wanted = isinstance(v, bool),'True or False'
     else:
-        least = int(k in ('threads','prefetch_factor'))
+        least = int(k in ('threads','prefetch_factor','cores','processes'))
         ok,wanted = isinstance(v, Integral) and not isinstance(v, bool) and v>=least,f'whole numbers from {least} on'
     if not ok: raise ValueError(f"`vary` has {v!r} for {k!r}: pass {wanted}")
+    if k=='cores' and not hasattr(os, 'sched_setaffinity'): raise ValueError("`vary` has 'cores', but this system can't keep a process on some cores (`os.sched_setaffinity`): leave it out, or use Linux")
+    if k=='cores' and v>len(os.sched_getaffinity(0)): raise ValueError(f"`vary` has {v} for 'cores', but there are {len(os.sched_getaffinity(0))}: pass no more")
 
 # %% ../nbs/37_verification.ipynb #50e609bf
 def assert_reproducible(
