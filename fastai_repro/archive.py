@@ -209,7 +209,7 @@ def lock(self,
 
 RunManifest.lock = lock
 
-# %% ../nbs/23_archive.ipynb #fbe76654
+# %% ../nbs/23_archive.ipynb #a2953195
 def archive_path(
     path:str|Path # File of a manifest
 )->Path:
@@ -282,7 +282,7 @@ def write_archive(
     if cells and not script: script = 'notebook.ipynb'
     args = launched.get('args', sys.argv[1:] if not cells else []) if args is None else args
     if not script or not (os.path.isfile(script) or cells): return {'code.archive':None, 'code.left_out':{'the program':'there is no script or notebook: it was typed in, or its file is not known'}},known
-    script,folders = os.path.join(launched['cwd'], script),_import_folders(modules)
+    script,folders = os.path.normpath(os.path.join(launched['cwd'], script)),_import_folders(modules)
     base = os.path.commonpath([launched['cwd'], os.path.dirname(script), *folders])
     known = known or Sources()
     if cells: known.files[script] = json.dumps(_notebook(cells), indent=1).encode()

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['Plan', 'make_plan', 'compare_results', 'dockerfile_of', 'replay']
 
-# %% ../nbs/39_replay.ipynb #fc6b5607
-import getpass,json,os,pickle,re,shlex,shutil,signal,subprocess,sys,time
+# %% ../nbs/39_replay.ipynb #f18c646f
+import errno,getpass,json,os,pickle,re,shlex,shutil,signal,subprocess,sys,time
 from dataclasses import dataclass,field
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,15 +85,22 @@ def _variables(fields):
     if fields.get('learner.device')=='cpu': res['CUDA_VISIBLE_DEVICES'] = ''
     return res
 
-# %% ../nbs/39_replay.ipynb #7c05f766
+# %% ../nbs/39_replay.ipynb #9325974e
 _mark = 'replay-lock.txt'
+
+def _is_python(file, minor):
+    "A file of that name may be a stand-in that finds nothing"
+    try: r = subprocess.run([file, '-I', '-c', 'import sys; print("%d.%d" % sys.version_info[:2])'], capture_output=True, text=True, env=_env_vars(), timeout=30)
+    except (OSError, subprocess.TimeoutExpired): return False
+    return r.returncode==0 and r.stdout.strip()==minor
 
 def _python_for(version, uv, find=shutil.which):
     "The interpreter to make an environment with, for uv or venv"
     here,minor = '.'.join(map(str, sys.version_info[:3])),'.'.join(version.split('.')[:2])
     if version==here or here.startswith(minor + '.'): return sys.executable
     found = find(f'python{minor}')
-    if found or uv: return found or version
+    if found and _is_python(found, minor): return found
+    if uv: return version
     raise Refused(f"the run needs Python {version}, and here is {here}: install Python {minor}, or uv, which fetches it")
 
 @dataclass
@@ -229,7 +236,7 @@ def _unmask(plan):
         if not sys.stdin.isatty(): raise Refused(f"{name} was a credential and is masked in the record: replay it in a terminal, which asks for it")
         plan.args[i] = plan.args[i].replace('***', getpass.getpass(f'{name} is masked in the record; its value: '))
 
-# %% ../nbs/39_replay.ipynb #e1c4cd12
+# %% ../nbs/39_replay.ipynb #da9a4f8c
 def _new_folder(stem):
     paths = (Path.cwd()/(f'{stem}.replay' + (f'-{i}' if i>1 else '')) for i in range(1, 10_000))
     return next(o for o in paths if not o.exists())
@@ -254,6 +261,7 @@ def make_plan(record, here, env, data, steps):
     for k,v in a.meta['left_out'].items(): raise Refused(f"{k} was not kept with the code, because {v}: take that out of the file (credentials belong into variables of the environment), and record the run anew")
     folder = _new_folder(record.stem)
     plan = Plan(record, m, a, folder, here, Path(env).resolve() if env else folder/'env', steps=steps)
+    if (n := m.fields.get('processes.n') or 1)>1: raise Refused(f"the run was made by {n} processes that trained together, and a replay starts one: start the program yourself as it was, and compare with `fastai-repro-diff`")
     if here and env: raise Refused("`--here` is this environment and `--env` another one: pass one of the two")
     plan.args,plan.links = _arguments(a, data)
     plan.trace = _find_trace(record, a)
@@ -412,7 +420,7 @@ def dockerfile_of(
     return (f"# syntax=docker/dockerfile:1\nFROM python:{m.fields['python.version']}-slim\nWORKDIR /replay\n{git}COPY <<'LOCK' lock.txt\n{text}LOCK\nRUN pip install --no-cache-dir --no-deps -r lock.txt\n{own}"
             f"COPY {name} {archive_path(name)} ./\nCMD [\"fastai-repro-replay\", \"--here\", \"--yes\", \"{name}\"]\n")
 
-# %% ../nbs/39_replay.ipynb #6adad50e
+# %% ../nbs/39_replay.ipynb #d8abdcd2
 def _replay(plan, yes):
     _ask(plan, yes)
     _unmask(plan)
@@ -430,6 +438,10 @@ def _replay(plan, yes):
     print(text)
     _say(f'what it wrote is in {plan.folder}')
     return 0 if same else 1
+
+def _file_error(e):
+    if e.errno==errno.ENOSPC or 'No space left on device' in str(e): return f"the disk of {Path.cwd()} is full, and nothing was run: make room, or start it in a folder on another disk"
+    return f"{e.strerror or str(e)[:300]}{f': {e.filename}' if e.filename else ''}: start it in a folder where you may write"
 
 @call_parse
 def replay(
@@ -450,7 +462,7 @@ def replay(
         if dry_run: return 0
         return _replay(plan, yes)
     except Refused as e: text = str(e)
-    except OSError as e: text = f"{e.strerror or e}{f': {e.filename}' if e.filename else ''}" + (': make room, or start it in a folder on another disk' if e.errno==28 else '')
+    except OSError as e: text = _file_error(e)
     except KeyboardInterrupt: text = 'stopped: what it had begun is removed'
     print(f'fastai-repro-replay: {text}', file=sys.stderr)
     return 2
