@@ -29,7 +29,7 @@ def next_run(
     "The number of a run in this process"
     return next(_runs)
 
-# %% ../nbs/23_archive.ipynb #e7041e6c
+# %% ../nbs/23_archive.ipynb #6e500882
 _settings = {'.toml','.yaml','.yml','.json','.cfg','.ini'}
 _most_source,_most_settings,_most = 1_000_000,64_000,5_000_000  # bytes of a file of code, of a file of settings, and of an archive
 
@@ -57,11 +57,11 @@ def _exists(path):
     except (OSError, ValueError): return False
 
 def _named_files(names, folders):
-    "What exists of `names`, as pairs of name and path; the name of a file alone is also looked for in the folders that are named"
+    "What exists of `names`, as pairs of name and path; files of settings are also looked for in the folders that are named, and in the two above"
     inside = [d/n for n in names for d in folders if len(n)<60 and n.strip('./') and _exists(d/n) and (d/n).is_dir()]
     for n in sorted(names):
         if not n.strip('./ '): continue
-        places = [*(d/n for d in folders), *(d/n for d in inside if Path(n).suffix in _settings and '/' not in n)]
+        places = [d/n for d in (*folders, *(inside + [x for d in folders for x in list(d.parents)[:2]] if Path(n).suffix in _settings else ()))]
         if found := next(filter(_exists, places), None): yield n,Path(os.path.abspath(found))
 
 @dataclass
@@ -209,7 +209,7 @@ def lock(self,
 
 RunManifest.lock = lock
 
-# %% ../nbs/23_archive.ipynb #a2953195
+# %% ../nbs/23_archive.ipynb #1cc527c6
 def archive_path(
     path:str|Path # File of a manifest
 )->Path:
@@ -283,12 +283,13 @@ def write_archive(
     args = launched.get('args', sys.argv[1:] if not cells else []) if args is None else args
     if not script or not (os.path.isfile(script) or cells): return {'code.archive':None, 'code.left_out':{'the program':'there is no script or notebook: it was typed in, or its file is not known'}},known
     script,folders = os.path.normpath(os.path.join(launched['cwd'], script)),_import_folders(modules)
-    base = os.path.commonpath([launched['cwd'], os.path.dirname(script), *folders])
     known = known or Sources()
     if cells: known.files[script] = json.dumps(_notebook(cells), indent=1).encode()
     found = sources_of(script, modules, args, [launched['cwd'], os.path.dirname(script)], known)
+    found.inputs = {k:v for k,v in found.inputs.items() if v!=os.path.dirname(os.path.abspath(path))}
+    base = os.path.commonpath([launched['cwd'], *folders, *map(os.path.dirname, (script, *found.files))])
     meta = {**_meta(script, found, base, folders, args), 'number':number}
-    members = {f'code/{_rel(k, base)}':v for k,v in found.files.items() if not _rel(k, base).startswith('../')}
+    members = {f'code/{_rel(k, base)}':v for k,v in found.files.items()}
     members['record/replay.json'] = json.dumps(meta, indent=1, sort_keys=True).encode()
     if items: members['record/items.json'] = json.dumps(items).encode()
     if patch := _patch(os.path.dirname(script)): members['record/changes.patch'] = patch
