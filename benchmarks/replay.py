@@ -205,7 +205,7 @@ def disk_full(b):
         r = subprocess.run([*command('replay','replay'), '--here', '--yes', '--data', where, str(file)], cwd=small, env=environment(file.parent.parent/'home'), capture_output=True, text=True, stdin=subprocess.DEVNULL)
         ran,left = (file.parent.parent/'home'/'ran').exists(),list(small.iterdir())
     finally: subprocess.run(['umount', str(small)])
-    return 'the disk is full','yes' if r.returncode==2 and 'No space left' in r.stderr and not ran and not left else 'NO',r.returncode,'yes' if ran else 'no',(r.stderr.strip().splitlines() or [''])[-1][:300]
+    return 'the disk is full','yes' if r.returncode==2 and 'is full' in r.stderr and not ran and not left else 'NO',r.returncode,'yes' if ran else 'no',(r.stderr.strip().splitlines() or [''])[-1][:300]
 
 def interrupted(b):
     "Ctrl-C while it trains"
@@ -234,7 +234,7 @@ def credentials(tmp, data):
     rc,out,_ = replay(b.file, '--here', '--yes', '--data', b.where)
     yield 'a credential in the code','yes' if rc==2 and 'was not kept with the code' in out else 'NO',rc,'no',out.strip().splitlines()[-1][:300]
 
-def table(head, rows): return '\n'.join(['| ' + ' | '.join(map(str, o)).replace('\n', ' ') + ' |' for o in (head, ['---']*len(head), *rows)])
+def table(head, rows): return re.sub(re.escape(tempfile.gettempdir()) + r'/\w+', 'DIR', '\n'.join(['| ' + ' | '.join(map(str, o)).replace('\n', ' ') + ' |' for o in (head, ['---']*len(head), *rows)]))
 
 def versions():
     import fastai,torch
