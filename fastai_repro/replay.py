@@ -285,7 +285,7 @@ def _notes(plan, data):
     if other: yield f"not in the record, and the code names it: {', '.join(other[:5])}. If the program reads it, tell where it is with `--data {other[0]}=NEW`"
     if plan.here and f['python.version']!=sys.version.split()[0]: yield f"`python.version` is {sys.version.split()[0]} here and {f['python.version']} in the record, which may change the result: without `--here` an environment with that version is made"
 
-# %% ../nbs/39_replay.ipynb #ae65d076
+# %% ../nbs/39_replay.ipynb #05b6d3b1
 _start = 'import sys; sys.path.remove(""); from fastai_repro.process import run_child; run_child(sys.argv[1])'
 
 def _own_copy(plan):
@@ -332,7 +332,7 @@ def _other_files(plan):
 def _spec(plan):
     how,out = plan.archive.meta['run'],plan.folder/'out'
     out.mkdir()
-    watch = dict(record=str(plan.record), out=str(out), number=plan.archive.meta['number'], items=plan.archive.items)
+    watch = dict(record=str(plan.record), out=str(out), number=plan.archive.meta['number'], items=plan.archive.items, steps=plan.steps)
     (plan.folder/'watch.json').write_text(json.dumps(watch))
     spec = dict(script=plan.archive.meta['script'], args=tuple(plan.args), seed=how.get('seed'), fix=bool(how.get('fix')), strict=bool(how.get('strict')), manifest=str(out/'run.json'),
                 vary=dict(threads=int(plan.manifest.fields['cpu.threads'])), first=[('fastai_repro.rerun', 'watch', (str(plan.folder/'watch.json'),))])
@@ -364,7 +364,6 @@ def _train(plan):
     told = _told(plan, out)
     if told.get('refused'): raise Refused(told['refused'])
     if told.get('data'): raise Refused(f"the data is not that of the record, so nothing was trained: {'; '.join(told['data'])}. Pass the data as it was with `--data`")
-    plan.warned += sorted(shown)
     file = out/f"{plan.archive.meta['number']:04}.json"
     if status and not (file.exists() and RunManifest.load(file).fields.get('end.state') in ('finished','cancelled') and plan.steps is None): raise Refused(_failure(status, log, plan))
     if not file.exists(): raise Refused(f"the program trained nothing: it has fewer runs than the {plan.archive.meta['number']} of the record")
@@ -375,7 +374,7 @@ def _failure(status, log, plan):
     hint = next((f'. {o[0].upper()}{o[1:]}' for o in plan.notes if o.startswith('not in the record')), '')
     return f"the program ended with status {status}: {lines[-1][:300] if lines else 'it said nothing'}{hint} (all of it: {log})"
 
-# %% ../nbs/39_replay.ipynb #0bcede90
+# %% ../nbs/39_replay.ipynb #4036a808
 def _results(fields): return {k:v for k,v in fields.items() if k=='end.weights' or k.startswith('end.metrics.')}
 
 def _first_steps(trace, to, n):
@@ -393,6 +392,12 @@ def _parts(plan):
     if found: found.names = 'record','replay'
     return found
 
+def _without_hiding(now): return {k:v for k,v in now.items() if not (k=='env.CUDA_VISIBLE_DEVICES' and v=='')}  # that a GPU was hidden is this command's doing
+
+def _record_only(then):
+    "What a replay does not write, as the record has it"
+    return {k:v for k,v in then.items() if k.startswith(('code.archive','code.left_out','code.packages','code.index'))}
+
 def compare_results(plan, now):
     "Are the bits the same? And the text that says so"
     then = _results(plan.manifest.fields)
@@ -401,7 +406,7 @@ def compare_results(plan, now):
         return not found,str(found) if found else f'the same: the first {plan.steps} steps of each fit, bit for bit'
     new = _results(now.fields)
     if then==new: return True,f"the same bits: weights {then['end.weights'][:10]}, and {sum(map(len, (v for v in then.values() if isinstance(v, list))))} values of losses and metrics"
-    diff = plan.manifest.diff(now)
+    diff = plan.manifest.diff(RunManifest({**_without_hiding(now.fields), **_record_only(plan.manifest.fields)}))
     diff.names = 'record','replay'
     lines = ['OTHER BITS' + (': the weights differ' if then.get('end.weights')!=new.get('end.weights') else ': the weights are the same, and losses or metrics are not'), str(diff)]
     if plan.trace and (found := _parts(plan)): lines += ['', str(found)]

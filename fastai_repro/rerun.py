@@ -59,7 +59,7 @@ def warnings_of(
 
 def _text(v): return s if len(s := json.dumps(v, ensure_ascii=False))<60 else s[:57] + '...'
 
-# %% ../nbs/29_rerun.ipynb #e2a1a60c
+# %% ../nbs/29_rerun.ipynb #ff768f5d
 def _tell(plan, **what):
     with atomic_open(Path(plan['out'])/'check.json') as f: json.dump(what, f)
 
@@ -81,5 +81,5 @@ def watch(
         if writer.number!=plan['number']: return
         now = writer.manifest.fields
         if data := data_changes(then, now, plan['items'], item_list(learn.dls)): _stop(plan, data=data)
-        _tell(plan, warnings=warnings_of(then, now))
+        _tell(plan, warnings=[o for o in warnings_of(then, now) if not (plan.get('steps') and o.startswith('`learner.callbacks`'))])  # what ends a fit after some steps is a callback
     RunWriter.place,RunWriter.begun = (lambda number: Path(plan['out'])/f'{number:04}.json'),begun
