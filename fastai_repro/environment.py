@@ -165,7 +165,7 @@ def _code_diff(top):
     new = {o: (_cells if p.suffix=='.ipynb' else noop)(p.read_bytes()) for o,p in untracked.items() if p.is_file()}
     return digest([diff, changed, new]) if diff or changed or new else 'clean'
 
-# %% ../nbs/24_environment.ipynb #992a1013
+# %% ../nbs/24_environment.ipynb #687d464d
 def script_path():
     "The script or notebook that runs, if that can be known"
     main = vars(sys.modules['__main__'])
@@ -197,7 +197,7 @@ def user_modules(
     files = [(n,f) for n,m in list(sys.modules.items()) if (f := getattr(m, '__file__', None)) and not f.startswith(filled)]
     return {n:f for n,f in files if n not in ('__main__','__mp_main__') and not is_installed(n) and os.path.isfile(f)}
 
-def _is_foreign(f): return not is_installed(f.__globals__.get('__name__') or '__main__')
+def _is_foreign(f): return isinstance(f.__globals__.get('__name__'), str) and not is_installed(f.__globals__['__name__'])
 
 def _patches():
     "Functions of the user's in the place of a library's, by their place"

@@ -92,7 +92,7 @@ def exact_index_add(
     q,unit = to_integers(x, max(len(x), 1))
     return torch.zeros(size, *x.shape[1:], dtype=torch.int64, device=x.device).index_add_(0, index, q).double()*unit
 
-# %% ../nbs/07_exact_sums.ipynb #e77156a5
+# %% ../nbs/07_exact_sums.ipynb #14df2b10
 _chunk = 2**21
 
 def exact_matmul(
@@ -103,10 +103,10 @@ def exact_matmul(
     k = a.shape[-1]
     bits = product_bits(min(k, _chunk))
     (qa,ua),(qb,ub) = to_grid(a, bits, (a.dim()-1,)),to_grid(b, bits, (b.dim()-2,))
-    if k<=_chunk: return (qa@qb).mul_(ua*ub)
+    if k<=_chunk: return (qa@qb).add_(0.).mul_(ua*ub)  # zero has one sign
     return sum((qa[...,i:i+_chunk]@qb[...,i:i+_chunk,:]).long() for i in range(0, k, _chunk)).double()*(ua*ub)
 
-# %% ../nbs/07_exact_sums.ipynb #3a4c30f7
+# %% ../nbs/07_exact_sums.ipynb #0e68838c
 def _but(x, *dims): return tuple(d for d in range(x.dim()) if d not in dims)
 
 def exact_conv(
@@ -120,7 +120,7 @@ def exact_conv(
     (qx,ux),(qw,uw) = to_grid(x, bits, _but(x, 0)),to_grid(w, bits, _but(w, out))
     uw = uw.view(1, -1, *[1]*(x.dim()-2))
     if transposed: uw = uw.repeat(1, groups, *[1]*(x.dim()-2))
-    return torch.convolution(qx, qw, None, stride, padding, dilation, transposed, output_padding, groups).mul_(ux*uw)
+    return torch.convolution(qx, qw, None, stride, padding, dilation, transposed, output_padding, groups).add_(0.).mul_(ux*uw)
 
 def exact_conv_input(
     g:torch.Tensor, # Gradient of the output
@@ -135,7 +135,7 @@ def exact_conv_input(
     uw = uw.view(1, -1, *[1]*(x.dim()-2))
     if not transposed: uw = uw.repeat(1, groups, *[1]*(x.dim()-2))
     like = qg.new_empty(()).expand(x.shape)
-    return torch.ops.aten.convolution_backward(qg, like, qw, None, stride, padding, dilation, transposed, output_padding, groups, [True,False,False])[0].mul_(ug*uw)
+    return torch.ops.aten.convolution_backward(qg, like, qw, None, stride, padding, dilation, transposed, output_padding, groups, [True,False,False])[0].add_(0.).mul_(ug*uw)
 
 def exact_conv_weight(
     g:torch.Tensor, # Gradient of the output
@@ -151,7 +151,7 @@ def exact_conv_weight(
     like = qg.new_empty(()).expand(w.shape)
     parts = [torch.ops.aten.convolution_backward(qg[i:i+step], qx[i:i+step], like, None, stride, padding, dilation, transposed, output_padding, groups, [False,True,False])[1]
              for i in range(0, len(x), step)]
-    res = parts[0] if len(parts)==1 else sum(o.long() for o in parts).double()
+    res = parts[0].add_(0.) if len(parts)==1 else sum(o.long() for o in parts).double()
     first,second = (ux,ug) if transposed else (ug,ux)
     unit = first.view(groups, -1, 1)*second.view(groups, 1, -1)
     return res.mul_(unit.view(*w.shape[:2], *[1]*(w.dim()-2)))

@@ -145,7 +145,7 @@ def team_of(learn, parts):
     if trainer is not None and num_distrib()>1 and not dist.is_initialized(): dist.init_process_group('gloo')  # Accelerate leaves it out on a CPU, unless `cpu=True`
     return Team(parts, trainer)
 
-# %% ../nbs/29_parts.ipynb #dcc56a4c
+# %% ../nbs/29_parts.ipynb #5cc7eb0b
 def _modules(learn): return [o for o in (learn.model, learn.loss_func) if isinstance(o, nn.Module)]
 
 def _buffers(learn): return [b for m in _modules(learn) for b in m.buffers() if b is not None]
@@ -206,7 +206,7 @@ class _Before:
     def put(self, grads, floats):
         "The gradients of the step, added to those that were there, and the buffers after it"
         for p,old,new in zip(self.params, self.grads, grads):
-            if new is not None and new.stride()!=p.stride(): new = torch.empty_like(p).copy_(new)
+            if new is not None and (new.stride()!=p.stride() or new._base is not None): new = torch.empty_like(p).copy_(new)
             p.grad = new if old is None else old if new is None else old.add_(new)
         if floats is None: return
         with torch.no_grad():
