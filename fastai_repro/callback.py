@@ -29,7 +29,7 @@ from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
 
-# %% ../nbs/30_callback.ipynb #554b81fe
+# %% ../nbs/30_callback.ipynb #15af07f3
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
@@ -55,6 +55,7 @@ class ReproCallback(_QuickCallback):
         manifest:str|Path=None, # Folder to write a `RunManifest` of each run into; default: none is made
         name:str=None, # A name for the runs, which their manifests have
         config:dict=None, # Settings of your own to record in the manifests
+        code:bool=False, # Keep the code beside each manifest, so that `fastai-repro-replay` can run it again?
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
         threads:int=None, # Torch's threads for fits, validations and predictions, so that the number of cores changes no bit; default: as many as there are
         parts:int=None, # Parts of each global batch, so that the number of processes changes no bit; default: batches are whole, or each process's
@@ -67,7 +68,8 @@ class ReproCallback(_QuickCallback):
             if v is not None and (isinstance(v, bool) or not isinstance(v, int) or v<1): raise ValueError(f"`{k}` must be 1 or more, but it is {v!r}: pass for example `{k}=4`, or leave it out")
         self.threads,self.parts = threads,parts
         if manifest is None and (name is not None or config is not None): raise ValueError("`name` and `config` are written to the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
-        self.writer = None if manifest is None else RunWriter(manifest, name, config)
+        if manifest is None and code: raise ValueError("`code=True` keeps the code beside the manifest, but `manifest` is not given: pass for example `manifest='runs'`")
+        self.writer = None if manifest is None else RunWriter(manifest, name, config, code)
 
     @property
     def settings(self):

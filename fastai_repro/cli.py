@@ -6,7 +6,7 @@
 __all__ = ['check_script', 'check_order', 'check_folder', 'fail', 'write_json', 'rest_of_line', 'run', 'verify', 'Finding',
            'look_at_environment', 'look_at_learner', 'look_at_batch', 'look_at_sources', 'look_at_items', 'doctor']
 
-# %% ../nbs/38_cli.ipynb #06f2e17e
+# %% ../nbs/38_cli.ipynb #98abe92d
 import json,os,subprocess,sys,tempfile,threading,warnings
 from contextlib import contextmanager,nullcontext
 from dataclasses import asdict,dataclass
@@ -26,6 +26,7 @@ from .digests import digest
 from .loaders import is_keyed
 from .layers import find_nondeterministic
 from .files import atomic_open
+from .archive import archive_path
 from .callback import ReproCallback
 from .resume import ResumeCallback
 from .trace import batch_maker,environment,made_again,suspects_of
@@ -90,7 +91,8 @@ def run(
     this = dict(script=Path(script).name, arguments=digest(args), seed=seed, strict=strict)
     if resume: _claim(Path(resume), this)
     for o in (trace, manifest):
-        for old in _earlier(o) if o else (): old.unlink(missing_ok=True)
+        for old in _earlier(o) if o else ():
+            for p in (old, archive_path(old)): p.unlink(missing_ok=True)
     trace,manifest,resume = (o and str(Path(o).resolve()) for o in (trace, manifest, resume))
     spec = RunSpec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, manifest=manifest)
     if resume: spec.first = [('fastai_repro.cli', '_resume_trainings', (resume, every))]

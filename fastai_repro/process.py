@@ -29,6 +29,7 @@ from .seed import set_seed,_make_deterministic
 from .objects import is_users
 from .data import _sorted_vocab
 from .loaders import key_dls
+from .archive import launched
 from .manifest import RunWriter
 from .cells import CellNotes
 from .callback import ReproCallback
@@ -80,7 +81,7 @@ def record_runs(
     def _do_fit(self):
         own = getattr(getattr(self, 'repro', None), 'writer', None)
         if own is not None or any(isinstance(o, LRFinder) for o in self.cbs): return plain(self)
-        writer = writers.setdefault(self, RunWriter(path))
+        writer = writers.setdefault(self, RunWriter(path, code=True))
         with writer.fit(self, seed): plain(self)
     Learner._do_fit = _do_fit
 
@@ -199,6 +200,7 @@ def run_program(spec):
     script = Path(spec.script)
     sys.argv = [str(script), *spec.args]
     sys.path.insert(0, str(script.parent.resolve()))
+    launched.update(script=str(script), args=list(spec.args), seed=spec.seed, fix=spec.fix, strict=spec.strict, trace=spec.trace and os.path.abspath(spec.trace))
     if script.suffix=='.ipynb': _run_notebook(spec)
     else: runpy.run_path(str(script), run_name='__main__')
 

@@ -37,7 +37,7 @@ class Field(NamedTuple):
     source:str # Where it is read
     follows:tuple = () # Fields that explain a change of this one
 
-# %% ../nbs/08_record.ipynb #8ec1b205
+# %% ../nbs/08_record.ipynb #16ee83e9
 _cpu,_gpu_only,_keyed_only = _If('on the CPU', 'changes', 'may'),_If('on a GPU', 'changes', 'not'),_If('with loaders keyed by item', 'not', 'changes')
 
 FIELDS = [Field(*o) for o in [
@@ -161,6 +161,10 @@ FIELDS = [Field(*o) for o in [
     ('code.remote', 'not', "where the code can be had; without credentials", "git"),
     ('code.script', 'not', "a name; without its arguments", "the script or notebook that runs, if that can be known"),
     ('code.argv', 'not', "they count by what they do", "the script's arguments, credentials masked"),
+    ('code.archive', 'not', "a file beside this one; of the code in it `code.modules` and `code.script_digest` tell", "digest of `NAME.code.zip`"),
+    ('code.left_out*', 'not', "parts of the code that were not kept, and why", "the code that was kept"),
+    ('code.packages', 'not', "names; the versions are in `packages`", "the distributions whose modules are loaded, and what they require"),
+    ('code.index*', 'not', "where packages are looked for", "options of pip and uv"),
     ('run.name', 'not', "a name", "the argument"),
     ('run.time', 'not', "when the run began", "the clock, UTC"),
     ('run.host', 'not', "where the run was made", "the machine's name"),
