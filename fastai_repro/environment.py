@@ -166,7 +166,7 @@ def _code_diff(top):
     new = {o: (_cells if p.suffix=='.ipynb' else noop)(p.read_bytes()) for o,p in untracked.items() if p.is_file()}
     return digest([diff, changed, new]) if diff or changed or new else 'clean'
 
-# %% ../nbs/24_environment.ipynb #0b72dd36
+# %% ../nbs/24_environment.ipynb #8b339e9d
 def script_path():
     "The script or notebook that runs, if that can be known"
     main = vars(sys.modules['__main__'])
@@ -214,7 +214,7 @@ def _patches():
         for k,v in list(own.items()):
             if type(v) is FunctionType:
                 if v.__globals__ is not own and _is_foreign(v): yield f'{name}.{k}',v
-            elif isinstance(v, type) and v.__module__==name:
+            elif issubclass(type(v), type) and v.__module__==name:
                 for n,x in list(vars(v).items()):
                     fs = (x,) if type(x) is FunctionType else functions_of(x) if type(x) in _wrappers else ()
                     yield from ((f'{name}.{k}.{n}',f) for f in fs if f.__globals__ is not own and _is_foreign(f))

@@ -269,7 +269,7 @@ def _headline(f):
         res = RunManifest(f).results()
         if res: yield 'results', ', '.join(f'{k} {_number(v)}' for k,v in res.items())
 
-# %% ../nbs/08_record.ipynb #271a0f49
+# %% ../nbs/08_record.ipynb #e1968aa0
 class Change(NamedTuple):
     "A field that differs between two manifests"
     field:str # Dotted name
@@ -361,7 +361,7 @@ def diff(self,
     if any(o.group in ('changes','may') and not _is_result(o.field) for o in changes):
         changes = [o._replace(group='results', why='what came out, not what went in') if _is_result(o.field) and o.group!='not' or _is_result(o.field) and 'follows' in o.why else o for o in changes]
     same = {k:v for k,v in a.items() if _is_result(k) and k in b and k not in changed}
-    return ManifestDiff(sorted(changes, key=lambda o: (list(GROUPS).index(o.group), _field(o.field)[0], o.field)), _apart(self.name, other.name), same)
+    return ManifestDiff(sorted(changes, key=lambda o: (list(GROUPS).index(o.group), _field(o.field)[0], o.field.startswith('fits.'), o.field)), _apart(self.name, other.name), same)
 
 RunManifest.diff = diff
 
