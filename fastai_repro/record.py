@@ -490,7 +490,7 @@ def _row(m, fields):
     row = dict(name=f.get('run.name'), time=f.get('run.time'), state=f.get('end.state', 'not over'), seed=f.get('seed'), seconds=f.get('end.seconds'), **m.results())
     return {**row, **{k.removeprefix('config.'):v for k,v in f.items() if k.startswith('config.')}, **{k:f.get(k) for k in fields}, 'weights':(f.get('end.weights') or '')[:10] or None}
 
-# %% ../nbs/08_record.ipynb #a2f58a9d
+# %% ../nbs/08_record.ipynb #4ad1d5df
 def _requirement(name, v):
     if v.endswith(' (local)'): return f'# {name}=={v[:-8]} was installed from a local folder'
     return f"{name} @ {v.split(' @ ')[1]}" if ' @ ' in v else f'{name}=={v}'
@@ -507,11 +507,12 @@ def requirements(self
 
 def flat(self
 )->dict: # Dotted names to numbers, strings and booleans
-    "A flat dict for experiment trackers: lists as JSON, distributions, layers and parameters as one digest each, nothing for what is not known"
+    "A flat dict for experiment trackers: lists as JSON, distributions, layers and parameters as one digest each, nothing for what is not known; names as MLflow takes them"
     many = {n:_below(self.fields, n) for n in ('packages','learner.arch','learner.params')}
     inside = {k for d in many.values() for k in d}
     rest = {k:json.dumps(v) if isinstance(v, (list,dict)) else v for k,v in self.fields.items() if k not in inside and v is not None}
-    return {**rest, **{f'{n}.digest':blake2b(json.dumps(d, sort_keys=True).encode(), digest_size=16).hexdigest() for n,d in many.items() if d}}
+    digests = {f'{n}.digest':blake2b(json.dumps(d, sort_keys=True).encode(), digest_size=16).hexdigest() for n,d in many.items() if d}
+    return {re.sub(r'[^\w\-. :/]', '_', k):v for k,v in {**rest, **digests}.items()}
 
 RunManifest.requirements,RunManifest.flat = requirements,flat
 
