@@ -638,7 +638,7 @@ case('default dtype', 'torch', arg('float64'), val(r'torch\.default_dtype', '32'
      args=['float32'], head='torch.set_default_dtype(getattr(torch, arg))',
      dls=ROWS.replace('arange(160.)', 'arange(160.).double()').replace('(40,4)', '(40,4).to(torch.get_default_dtype())'))
 BIG = 'nn.Sequential(nn.Linear(4,256), nn.ReLU(), nn.Linear(256,256), nn.ReLU(), nn.Linear(256,2))'
-case('precision of matrix products', 'torch', arg('medium'), val(r'torch\.matmul_precision', 'highest', 'medium'), also=r'torch\.',
+case('precision of matrix products', 'torch', arg('medium'), r'torch\.(matmul_precision|fp32_cpu)', also=r'torch\.',
      args=['highest'], head='torch.set_float32_matmul_precision(arg)', model=BIG)
 case('oneDNN switched off', 'torch', arg('1'), val(r'torch\.mkldnn', '', ''), also=r'torch\.', args=[''], of=vision, files=pictures,
      before='torch.backends.mkldnn.enabled = not arg')
@@ -729,7 +729,7 @@ case('environment variable that a loss reads while it runs', 'loss', env(SCALE='
 case('file that a transform reads while it runs', 'data', edit('k.txt', '2.0', '3.0'), r'k\.txt|end\.weights', of=tfms, items=', f',
      files={'k.txt':'2.0'}, head="def f(o): return o*float(Path('k.txt').read_text())")
 def tfm_case(name, head, item, names, a=r'2\.0', b=r'3\.0'):
-    case(name, 'data', arg('3.0'), r'(loaders|data)\..*' + names + f'.*{a}.*->.*{b}', args=['2.0'], of=tfms, items=f', {item}', head=head)
+    case(name, 'data', arg('3.0'), r'(loaders|data)\..*' + names + f'.*{a}.*->.*{b}', also=r'(state\.)?data\.', args=['2.0'], of=tfms, items=f', {item}', head=head)
 tfm_case('argument of operator.methodcaller', 'from operator import methodcaller', "methodcaller('mul', float(arg))", '')
 tfm_case('cached function in a transform', '''from functools import lru_cache
 K = float(arg)

@@ -133,7 +133,7 @@ def plain(
     try: return shorter(masked(_json(o), name), most)
     except _NotPlain: raise TypeError(f'`o` is a {type(o).__name__}, which is no value') from None
 
-# %% ../nbs/19_description.ipynb #c5f9aa2d
+# %% ../nbs/19_description.ipynb #69a176f2
 @lru_cache(maxsize=None)
 def _arguments(cls):
     "Names of the arguments of the `__init__` of `cls` and of its bases"
@@ -142,12 +142,12 @@ def _arguments(cls):
 
 @lru_cache(maxsize=None)
 def _moved(cls):
-    "Names of the attributes that methods of the libraries set, and those that methods of the user's set"
+    "Names of the attributes that methods of the libraries set, of those that methods of the user's set, and of the arguments that the data fills in"
     sets = {True:set(), False:set()}
     for c in cls.__mro__: sets[is_users(c)] |= set_by_methods(c)
     cached = {n for c in cls.__mro__ for n,v in vars(c).items() if isinstance(v, cached_property)}
     of_data = {n for c in cls.__mro__ if not is_users(c) for f in functions_of(vars(c).get('setups')) for n in attributes_set(f)}
-    return (sets[False] | cached) - _arguments(cls) | of_data,sets[True] - _arguments(cls)
+    return (sets[False] | cached | of_data) - _arguments(cls),sets[True] - _arguments(cls),of_data & _arguments(cls)
 
 def _is_dunder(k): return k.startswith('__') and k.endswith('__')
 
@@ -195,7 +195,7 @@ def _hidden(o):
     try: return f'{_type_name(type(o))} #{digest(pickle.dumps(o, protocol=4))[:12]}',[]
     except Exception: return f'{_type_name(type(o))} (not looked into)',[]
 
-# %% ../nbs/19_description.ipynb #72a929cd
+# %% ../nbs/19_description.ipynb #78a674b0
 def _order(x):
     try: return _type_name(type(x)),json.dumps(plain(x))
     except TypeError: return _type_name(type(x)),str(getattr(x, '__name__', ''))
@@ -319,12 +319,12 @@ class _Walk:
 
     def held(self, o, path):
         "The attributes of an object, and its nearest class of the user's"
-        skipped,state = _moved(type(o))
+        skipped,state,filled = _moved(type(o))
         attributes = _attributes(o)
         if isinstance(o, nn.Module): attributes = {k:v for k,v in attributes.items() if k not in _own and not _is_compilers(k)}
         mine = next(filter(is_users, type(o).__mro__), None)
         if isinstance(o, Transform) and not is_users(type(o)): attributes.pop('split_idx', None)  # pipelines set it
-        return [*((f'.{k}',v) for k,v in attributes.items() if k not in skipped and k not in state),
+        return [*((f'.{k}',v) for k,v in attributes.items() if k not in skipped and k not in state and (k not in filled or isinstance(v, (str,int,float)))),
                 *((f"state.{path.removeprefix('state.')}.{k}",v) for k,v in attributes.items() if k in state and not isinstance(v, (dict,set))),  # those are caches
                 *([(f':{mine.__qualname__}',mine)] if mine else [])]
 

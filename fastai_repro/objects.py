@@ -63,7 +63,7 @@ def names_in(
     def names(ops, i): return tuple(dict.fromkeys([*(n for op,n in found if op in ops), *(n for o in inner for n in o[i])]))
     return names(_global_ops, 0),names(_attribute_ops, 1)
 
-# %% ../nbs/12_objects.ipynb #8038bc5b
+# %% ../nbs/12_objects.ipynb #0074e735
 def functions_of(
     v # Value of a class's attribute
 )->list:
@@ -84,6 +84,7 @@ def _sets(code, of_any=False):
         if o.opname=='STORE_ATTR' and (of_any or before.opname in ('SWAP','ROT_TWO') or is_own(before)): yield o.argval
         if o.opname=='LOAD_ATTR' and is_own(before): held = o.argval
         elif held and (o.opname=='STORE_SUBSCR' or o.opname in ('LOAD_ATTR','LOAD_METHOD') and o.argval in _mutators): yield held
+        elif 'JUMP' in o.opname or o.opname in ('LOAD_ATTR','POP_TOP'): held = None
         before = o
     if 'store_attr' in code.co_names: yield from (n for x in code.co_consts if isinstance(x, tuple) for n in x if isinstance(n, str))
 
