@@ -175,7 +175,7 @@ def changes(tmp, data):
     yield case('the data is not there', 2, '--data', False, with_data=False)
     yield case('another version of torch', 0, '`torch.version` is', True, lambda f,w: edit(f, torch__version='2.4.0', packages__torch='2.4.0'))
     yield case('another version of fastai', 0, '`packages.fastai` is', True, lambda f,w: edit(f, packages__fastai='2.8.0'))
-    def other_code(m): m['code/train.py'] += b'\nopen("/tmp/x", "w")\n'
+    def other_code(m): m['code/train.py'] += b'\nopen("was_here", "w")\n'
     yield case('code edited in the archive', 2, 'is not the archive of this record', False, lambda f,w: rezip(f, other_code))
     yield case('a package that no index has', 2, "can't be had for this Python", False, lambda f,w: edit(f, code__packages=['fastai-repro','fastcore'], packages__fastcore='0.0.999'), args=('--yes',), PIP_RETRIES='0')
     yield case('two threads in the environment, one in the record', 0, 'the same bits', True, OMP_NUM_THREADS='2')

@@ -645,7 +645,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'fastai_repro.exact._embedding_backward': ('exact.html#_embedding_backward', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._empty': ('exact.html#_empty', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._exponential': ('exact.html#_exponential', 'fastai_repro/exact.py'),
-                                    'fastai_repro.exact._fill': ('exact.html#_fill', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._float': ('exact.html#_float', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._fmod': ('exact.html#_fmod', 'fastai_repro/exact.py'),
                                     'fastai_repro.exact._for_each': ('exact.html#_for_each', 'fastai_repro/exact.py'),

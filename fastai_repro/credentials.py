@@ -201,7 +201,7 @@ def _segments(rest, a):
         if j>=4 and o and telling(parts[j-2]) and _random(o): yield a+i,a+i+len(o),'URL'
         i += len(o)
 
-# %% ../nbs/06_credentials.ipynb #93847981
+# %% ../nbs/06_credentials.ipynb #5064ef9c
 _HINTS = 'pass pwd pswd secret cred auth token bearer cookie jwt key sess sid hook otp sig pat csrf xsrf senha contrase kennwort mnemonic phrase pin sas pw dsn mot'.split()
 _NAME = re.compile(r'[\w.-]*')
 _SEP = re.compile(r'''(\\*["'`])?\]?(?:[ \t]{0,20}(=>|:=|\\u003[dD]|=(?![=~])|:(?![:=])|,|>|\()[ \t]{0,20}|\s{1,20})''')
@@ -215,7 +215,6 @@ _KEYWORD = re.compile(r'\b(?:if|elif|while|lambda|in|not|and|or|is|return|else|f
 _SETTER = re.compile(r'(?:\b(?:setx|setenv|ENV)|\bset[ \t]+-\w+|--set-string)[ \t]+$')
 _SCHEME = re.compile(r'(?:Bearer|Basic|Token|Digest|ApiKey|Api-Key|Key|AWS4-HMAC-SHA256|AWS|Negotiate|NTLM|OAuth|Hawk|GoogleLogin|SharedKey|SharedAccessSignature|GenieKey|Splunk|SSWS|JWT|Snowflake)(?:[ \t]+|:[ \t]*)', re.I)
 _LITERAL = re.compile(r'''(["'])((?:(?!\1)[^\\\n]|\\.){1,2000})\1''')
-_ESCAPED = re.compile(r'[nrtfvb]')
 _BESIDE = re.compile(r'''\\?["']?[,\s]{1,6}(?:-\s{1,3})?\\?["']?(?i:value)\\?["']?\s{0,3}[:=]\s{0,3}\\?["']?([^"'\s\\]+)''')
 _ATTRIBUTES = re.compile(r'[ \t][^<>\n]{0,200}(?=>)')
 _BLOCK = re.compile(r'[|>][+-]?[ \t]*\n((?:[ \t]+[^\n]*\n?)+)')

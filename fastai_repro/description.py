@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['source_id', 'source_ids', 'code_id', 'named', 'shorter', 'plain', 'tensor_text', 'folded', 'describe']
 
-# %% ../nbs/19_description.ipynb #65d01afe
+# %% ../nbs/19_description.ipynb #fc85b3fe
 import ast,inspect,json,math,os,pickle,re,textwrap
 from collections import Counter,deque
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from hashlib import blake2b
 from pathlib import PurePath
 from threading import local
 from time import time as now
-from types import BuiltinFunctionType,CellType,CodeType,FunctionType,MethodType,ModuleType
+from types import BuiltinFunctionType,CellType,FunctionType,MethodType,ModuleType
 from uuid import UUID
 import numpy as np
 import pandas as pd

@@ -565,9 +565,7 @@ def _nll_backward(f, g, x, y, w, reduction, ignore, total):
     g = -(weight/total*g if reduction==1 else weight*g)
     return torch.zeros_like(x).scatter(axis, y, torch.where(weight!=0, g, 0).expand(y.shape))
 
-# %% ../nbs/09_exact.ipynb #379f9947
-def _fill(x, values): return x.copy_(values.view(x.shape))
-
+# %% ../nbs/09_exact.ipynb #0c146ec7
 @_op('uniform')
 def _uniform(f, x, a=0., b=1., generator=None):
     u = _to(random_uniform(draw_key(generator), x.numel(), x.device), x).view(x.shape)

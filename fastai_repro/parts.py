@@ -6,7 +6,7 @@
 __all__ = ['tree_nodes', 'tree_sum', 'trainer_of', 'Instead', 'Team', 'team_of', 'check_weights', 'check_start', 'take_over',
            'in_team']
 
-# %% ../nbs/29_parts.ipynb #bade6041
+# %% ../nbs/29_parts.ipynb #95965ed9
 import os,sys
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from fastcore.basics import noop
 from fastai.callback.core import CancelBackwardException,CancelBatchException,CancelEpochException,CancelFitException,CancelStepException,CancelTrainException,CancelValidException
 from fastai.learner import Learner
-from fastai.torch_core import find_bs,num_distrib,rank_distrib,to_concat,to_detach,to_device
+from fastai.torch_core import find_bs,num_distrib,to_concat,to_detach,to_device
 from fastai.optimizer import OptimWrapper
 from .digests import digest
 from .seed import home_device

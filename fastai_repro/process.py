@@ -8,8 +8,8 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'after_ini
            'fix_seeds', 'note_files', 'left_behind', 'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress',
            'traced_run', 'failure_text']
 
-# %% ../nbs/36_process.ipynb #5d755186
-import inspect,io,itertools,json,os,pickle,random,runpy,subprocess,sys,time
+# %% ../nbs/36_process.ipynb #de578dfc
+import inspect,io,itertools,os,pickle,random,runpy,subprocess,sys,time
 from dataclasses import dataclass,field
 from functools import lru_cache,partial,wraps
 from importlib import import_module

@@ -365,7 +365,7 @@ def diff(self,
 
 RunManifest.diff = diff
 
-# %% ../nbs/08_record.ipynb #afcd85d1
+# %% ../nbs/08_record.ipynb #b588cdb4
 def _pair(a, b):
     "Two values for the eye: of two long lists or dicts what differs"
     if isinstance(a, list) and isinstance(b, list) and len(a)==len(b)>1: a,b = ([x for x,y in zip(p, q) if x!=y] for p,q in ((a,b),(b,a)))
@@ -417,8 +417,6 @@ def _sections(fields):
     res = {}
     for k in sorted(fields, key=lambda o: (_field(o)[0], o)): res.setdefault(k.split('.')[0], []).append(k)
     return res
-
-_long = 'packages','learner.arch','learner.params','code.modules','data','state'
 
 def _shown(section, names):
     "Names to show, and how many are left out"

@@ -6,8 +6,8 @@
 __all__ = ['is_all_attributes', 'by_name', 'name_of', 'copy_of', 'register_resume', 'tensor_from', 'as_plain', 'from_plain',
            'named_callbacks', 'named_tensors', 'learner_roots', 'LearnerState']
 
-# %% ../nbs/17_state.ipynb #6f86bf40
-import ast,dis,inspect,io,os,pickle,pickletools,re,sys,textwrap
+# %% ../nbs/17_state.ipynb #58e8b077
+import io,pickle,pickletools,re,sys
 from collections import Counter,OrderedDict,defaultdict,deque
 from copy import deepcopy
 from enum import Enum,EnumMeta
@@ -23,8 +23,6 @@ from plum import Function
 from fastcore.foundation import L
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
-from fastai.callback.core import Callback
-from fastai.callback.schedule import ParamScheduler
 from fastai.learner import Learner,Recorder
 from .objects import functions_of,is_generator,is_opaque,is_installed,is_users,names_in,set_by_methods
 from .digests import digest
