@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ResumeCallback']
 
-# %% ../nbs/34_resume.ipynb #bde11500
+# %% ../nbs/34_resume.ipynb #2001fa9b
 import json,os,re,signal,threading,time,warnings
 from contextlib import contextmanager,nullcontext
 from functools import partial
@@ -23,9 +23,9 @@ from .loaders import batches_taken,has_places
 from .manifest import RunManifest
 from .progress import Shown
 from .parts import team_of
-from .callback import is_export,repro_of
+from .callback import FitWrapper,is_export,repro_of
 
-# %% ../nbs/34_resume.ipynb #36cc12e5
+# %% ../nbs/34_resume.ipynb #bd941dcd
 for o in (TrainEvalCallback,ProgressCallback,CSVLogger): register_resume(o, lambda cb: None, lambda cb,state: None)
 
 register_resume(ShowGraphCallback, lambda cb: vars(cb).get('nb_batches', []), lambda cb,state: setattr(cb, 'nb_batches', state))
@@ -34,7 +34,8 @@ def _check_tensors(model, tensors):
     "Raise unless weights and buffers are those of the checkpoint"
     now,then = ({n:t.shape for n,t in o.items()} for o in (named_tensors(model), tensors))
     if now!=then:
-        raise ValueError(f"the checkpoint has other weights or buffers than the model: {sorted(n for n in now.keys()|then.keys() if now.get(n)!=then.get(n))[:5]}. "
+        others = sorted(n for n in now.keys()|then.keys() if now.get(n)!=then.get(n))[:5]
+        raise ValueError(f"the checkpoint has other weights or buffers than the model: {others}. "
                          "Make them in the model's `__init__`, or start anew with `fresh=True`")
 
 def _grad_states(tensors):
@@ -47,7 +48,8 @@ def _grad_states(tensors):
 def _get_state(learn, rest):
     "All that must survive, as plain values that nobody else changes"
     tensors = named_tensors(learn.model)
-    return dict(tensors={n:copy_of(t) for n,t in tensors.items()}, grads=_grad_states(tensors), opt=as_plain(learn.opt.state_dict()), free=[n for n,t in tensors.items() if t.requires_grad], rest=rest.state)
+    copies,free = {n:copy_of(t) for n,t in tensors.items()},[n for n,t in tensors.items() if t.requires_grad]
+    return dict(tensors=copies, grads=_grad_states(tensors), opt=as_plain(learn.opt.state_dict()), free=free, rest=rest.state)
 
 def _put_state(learn, state, between=False):
     "Bring `learn` to `state`; between two fits what the first one's callbacks made may not be there, and is made anew by the next"
@@ -61,12 +63,16 @@ def _put_state(learn, state, between=False):
         p.grad = None if isinstance(g, str) else torch.zeros_like(p) if g is None else g.to(p.device)
     learn.opt.load_state_dict(from_plain(state['opt'], device))
 
-# %% ../nbs/34_resume.ipynb #099ef70d
-_held = dict(_file=None, _fits=None, _epoch=None, _ckpt=None, _fields=None, _digests=None, _at=None, _shown=None, _earlier=None, _there=None, _dls=None, _last=None, _thread=None, _error=None,
-             _pid=None, _signal=None, _before=None, _is_over=False, _said=False, _checked=False, _team=None)
+# %% ../nbs/34_resume.ipynb #b48d2def
+_held = {**dict.fromkeys('_file _fits _epoch _ckpt _fields _digests _at _shown _earlier _there _dls'.split()),
+         **dict.fromkeys('_last _thread _error _pid _signal _before _team'.split()), '_is_over':False, '_said':False, '_checked':False}
+
+def _is_interval(every):
+    if isinstance(every, str): return every=='epoch' or bool(re.fullmatch(r'\d+(\.\d+)?s', every))
+    return isinstance(every, int) and not isinstance(every, bool) and every>0
 
 @opaque
-class ResumeCallback(Callback):
+class ResumeCallback(FitWrapper, Callback):
     "Keeps a checkpoint of a fit or `fine_tune`, and goes on from it when the same is called again"
     order,_stateattrs,only_watches = 1000,tuple(_held),True  # after all that a step or an epoch changes; copies begin anew
     def __init__(self,
@@ -76,8 +82,9 @@ class ResumeCallback(Callback):
         fresh:bool=False, # Start anew, and forget what is there?
         init:str='same', # Weights to start from: the checkpoint's training must have started from the 'same', or from 'any'
     ):
-        if not isinstance(path, (str, PurePath)): raise TypeError(f"`path` must be a file name, but it is {path!r}: pass for example `ResumeCallback('run.ckpt')`")
-        if not (isinstance(every, int) and not isinstance(every, bool) and every>0 or every=='epoch' or isinstance(every, str) and re.fullmatch(r'\d+(\.\d+)?s', every)):
+        if not isinstance(path, (str, PurePath)):
+            raise TypeError(f"`path` must be a file name, but it is {path!r}: pass for example `ResumeCallback('run.ckpt')`")
+        if not _is_interval(every):
             raise ValueError(f"`every` must be a number of steps, 'epoch', or seconds like '60s', but it is {every!r}")
         if not isinstance(keep, int) or keep<1: raise ValueError(f"`keep` must be 1 or more, but it is {keep!r}")
         if init not in ('same','any'): raise ValueError(f"`init` must be 'same' or 'any', but it is {init!r}")
@@ -90,12 +97,15 @@ class ResumeCallback(Callback):
         if self.learn is not None and is_export(self.learn): return Callback, ()
         return super().__reduce_ex__(protocol)
 
-# %% ../nbs/34_resume.ipynb #67aa8a4a
+# %% ../nbs/34_resume.ipynb #1db7db10
 @patch
 @contextmanager
 def _scope(self:ResumeCallback, learn):
     "Around a fit or a `fine_tune`"
-    if self._is_over: raise ValueError(f"`ResumeCallback({str(self.path)!r})` has carried a fit to its end: give each fit one of its own, with its own path, as in `learn.fit(3, cbs=ResumeCallback('second.ckpt'))`. (For the two fits of a `fine_tune`, give `ReproCallback` to the learner)")
+    if self._is_over:
+        raise ValueError(f"`ResumeCallback({str(self.path)!r})` has carried a fit to its end: give each fit one of its own, "
+                         "with its own path, as in `learn.fit(3, cbs=ResumeCallback('second.ckpt'))`. "
+                         "(For the two fits of a `fine_tune`, give `ReproCallback` to the learner)")
     self._team = _several(learn)
     self._file = self.path.absolute()
     with locked(self._file) if self._is_writer() else nullcontext():
@@ -115,7 +125,8 @@ def _several(learn):
     repro = repro_of(learn)
     team = team_of(learn, repro and repro.parts)
     if team is not None and team.is_ddp:
-        raise ValueError("`ResumeCallback` works with several processes only where their number changes no bit: pass for example `ReproCallback(parts=4)`")
+        raise ValueError("`ResumeCallback` works with several processes only where their number changes no bit: "
+                         "pass for example `ReproCallback(parts=4)`")
     return team if team is not None and team.processes>1 else None
 
 @patch
@@ -141,7 +152,8 @@ def _read_file(self:ResumeCallback):
     except OSError as e: raise ValueError(str(e)) from e
 
 _moves_bits = 'code','torch','python','cpu','gpu','packages','platform','env','end'
-_of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule opt_hypers epochs start_epoch trainable'.split())  # what else a fit finds, the one before may have moved
+# what else a fit finds, the one before may have moved
+_of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule opt_hypers epochs start_epoch trainable'.split())
 
 def _was(name, a, b):
     "A change in words; of long values the part that differs"
@@ -152,7 +164,8 @@ def _was(name, a, b):
 @patch
 def _changed(self:ResumeCallback, fields, n):
     "What is set otherwise than in the checkpoint's training"
-    diff = [o for o in RunManifest(json.loads(fields)).diff(RunManifest(self._fields[-1])) if o.field!='learner.init' and (o.group=='changes' or 'follows from `code.' in o.why)]
+    diff = RunManifest(json.loads(fields)).diff(RunManifest(self._fields[-1]))
+    diff = [o for o in diff if o.field!='learner.init' and (o.group=='changes' or 'follows from `code.' in o.why)]
     conditions = [o for o in diff if o.field.split('.')[0] in _moves_bits]
     fields = [o for o in diff if o not in conditions and (n==0 or o.field in _of_each_fit)]
     words = [_was(o.field, *('not there' if x is None else x for x in (o.a, o.b))) for o in fields]
@@ -162,16 +175,29 @@ def _changed(self:ResumeCallback, fields, n):
 def _compare(self:ResumeCallback, fields, n):
     "Refuse a checkpoint of another training; say what else may move bits"
     changes,conditions = self._changed(fields, n)
-    if changes:
-        more = f'; and {len(changes)-5} more' if len(changes)>5 else ''
-        watcher = ". If that callback only watches the training, say so by `only_watches = True` in its class" if changes[0].startswith('`learner.callbacks') else ''
-        raise ValueError(f"`path` {str(self.path)!r} holds a checkpoint of another training: {'; '.join(changes[:5])}{more}. Pass another path, or start anew with `fresh=True`{watcher}")
-    if n==0 and self.init=='same' and json.loads(fields)['learner.init']!=self._fields[-1]['learner.init']:
-        raise ValueError(f"`path` {str(self.path)!r} holds a checkpoint of a training that started from other weights (`learner.init`). If that does not matter, as for a model that was made without a seed, "
-                         f"go on from the checkpoint's weights with `ResumeCallback({str(self.path)!r}, init='any')`; or start anew with `fresh=True`. So that it does not happen, make the model in `with seeded(seed, 'init'):`")
-    if conditions: warnings.warn("going on under other conditions, so the bits may differ from an uninterrupted training: " + ', '.join(f'`{o.field}`' for o in conditions))
+    if changes: raise ValueError(self._says_other_training(changes))
+    is_same_start = json.loads(fields)['learner.init']==self._fields[-1]['learner.init']
+    if n==0 and self.init=='same' and not is_same_start: raise ValueError(self._says_other_weights())
+    if conditions:
+        names = ', '.join(f'`{o.field}`' for o in conditions)
+        warnings.warn(f"going on under other conditions, so the bits may differ from an uninterrupted training: {names}")
 
-# %% ../nbs/34_resume.ipynb #62035ffe
+@patch
+def _says_other_training(self:ResumeCallback, changes):
+    more = f'; and {len(changes)-5} more' if len(changes)>5 else ''
+    is_callback = changes[0].startswith('`learner.callbacks')
+    watcher = ". If that callback only watches the training, say so by `only_watches = True` in its class" if is_callback else ''
+    return (f"`path` {str(self.path)!r} holds a checkpoint of another training: {'; '.join(changes[:5])}{more}. "
+            f"Pass another path, or start anew with `fresh=True`{watcher}")
+
+@patch
+def _says_other_weights(self:ResumeCallback):
+    return (f"`path` {str(self.path)!r} holds a checkpoint of a training that started from other weights (`learner.init`). "
+            "If that does not matter, as for a model that was made without a seed, go on from the checkpoint's weights with "
+            f"`ResumeCallback({str(self.path)!r}, init='any')`; or start anew with `fresh=True`. "
+            "So that it does not happen, make the model in `with seeded(seed, 'init'):`")
+
+# %% ../nbs/34_resume.ipynb #077fba3d
 @patch
 def around(self:ResumeCallback, event_type, f, run):
     "Run a fit, an epoch or a training loop, or what is left of it"
@@ -264,16 +290,20 @@ def _take(self:ResumeCallback):
     now = res.not_makeable()
     if self._there is None: self._digests,self._there,self._dls = res.digests,({p for p,_ in now}, [o for _,o in now]),self.learn.dls
     paths,objects = self._there
-    res.refused += [(p, f'{type(o).__name__} that was made in the middle of the fit') for p,o in now if p not in paths and all(o is not x for x in objects)]
-    if self.learn.dls is not self._dls: res.refused.append(('learn.dls', f'{type(self.learn.dls).__name__} that was put there in the middle of the fit'))
+    new = [(p,o) for p,o in now if p not in paths and all(o is not x for x in objects)]
+    res.refused += [(p, f'{type(o).__name__} that was made in the middle of the fit') for p,o in new]
+    if self.learn.dls is not self._dls:
+        res.refused.append(('learn.dls', f'{type(self.learn.dls).__name__} that was put there in the middle of the fit'))
     return res
 
 @patch
 def _check_loader(self:ResumeCallback):
     dl = self.learn.dls.train
-    if sum(isinstance(o, ResumeCallback) for o in self.learn.cbs)>1: raise ValueError("this learner has several `ResumeCallback`s: give it one, or give one to each fit")
+    if sum(isinstance(o, ResumeCallback) for o in self.learn.cbs)>1:
+        raise ValueError("this learner has several `ResumeCallback`s: give it one, or give one to each fit")
     if self.every!='epoch' and not has_places(dl):
-        raise ValueError(f"the items of the training loader, a `{type(dl).__name__}`, have no places, so it can't begin in the middle of an epoch: use `every='epoch'`")
+        raise ValueError(f"the items of the training loader, a `{type(dl).__name__}`, have no places, "
+                         "so it can't begin in the middle of an epoch: use `every='epoch'`")
 
 @patch
 def before_train(self:ResumeCallback):
@@ -284,14 +314,15 @@ def before_train(self:ResumeCallback):
 @patch
 def before_validate(self:ResumeCallback): self._wait()
 
-# %% ../nbs/34_resume.ipynb #3018ded3
+# %% ../nbs/34_resume.ipynb #0b46b493
 @patch
 def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     if not self._is_writer(): return
     rest = LearnerState.take(learn) if at==_start else self._take()
     if rest.refused: return warnings.warn(f"no checkpoint can be written: {rest.why()}. The last one stays, and the training goes on")
     before,now = repro_of(learn).position
-    ckpt = dict(fit=fit, at=at, is_over=is_over, threads=torch.get_num_threads(), begun=now if at==_start else before, shown=as_plain((self._shown.next_fit() if at==_start else self._shown).state()),
+    shown,begun = (self._shown.next_fit(),now) if at==_start else (self._shown,before)
+    ckpt = dict(fit=fit, at=at, is_over=is_over, threads=torch.get_num_threads(), begun=begun, shown=as_plain(shown.state()),
                 earlier=list(self._earlier), fields=[json.dumps(o) for o in self._fields], state=_get_state(learn, rest))
     self._wait()
     self._thread = threading.Thread(target=self._write, args=(ckpt,))
@@ -301,12 +332,14 @@ def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
 @patch
 def _write(self:ResumeCallback, ckpt):
     try: write_sealed(self._file, partial(torch.save, ckpt), self.keep)
-    except Exception as e: self._error = e.__context__ if isinstance(e.__context__, OSError) else e  # torch hides the error of a full disk behind its own
+    except Exception as e: self._error = e.__context__ if isinstance(e.__context__, OSError) else e  # torch hides that of a full disk
 
 @patch
 def _wait(self:ResumeCallback):
     if self._thread is not None: self._thread.join()
-    if self._error is not None: warnings.warn(f"a checkpoint was not written to {str(self.path)!r}: {self._error}. The one before it stays, and the training goes on")
+    if self._error is not None:
+        warnings.warn(f"a checkpoint was not written to {str(self.path)!r}: {self._error}. "
+                      "The one before it stays, and the training goes on")
     self._thread = self._error = None
 
 @patch
