@@ -73,7 +73,7 @@ def _repro_runs(path, n, size, seed):
     _tune(learn)
     yield 'second fine_tune, rebuilt', learn
 
-# %% ../nbs/60_demo.ipynb #5776ad0e
+# %% ../nbs/60_demo.ipynb #5d9db968
 def _row(name, learn):
     "Name, training loss, validation loss, accuracy, digest of the weights, digest of everything"
     from fastai_repro import digest
@@ -97,8 +97,9 @@ def _table(title, rows):
 
 def _summary(rows):
     "How many results, and how good they are"
-    results,accuracies = len({o[-1] for o in rows}),sorted({f'{o[3]:.3f}' for o in rows})
-    return f"{results} result{'s' if results>1 else ''} from {len(rows)} trainings, accuracy {' to '.join(dict.fromkeys((accuracies[0], accuracies[-1])))}"
+    results,accuracies = len({o[-1] for o in rows}),[f'{o[3]:.3f}' for o in rows]
+    quality = ' to '.join(dict.fromkeys((min(accuracies), max(accuracies))))
+    return f"{results} result{'s' if results>1 else ''} from {len(rows)} trainings, accuracy {quality}"
 
 # %% ../nbs/60_demo.ipynb #a94b5b06
 @call_parse

@@ -6,7 +6,7 @@
 __all__ = ['tree_nodes', 'tree_sum', 'trainer_of', 'Instead', 'Team', 'team_of', 'check_weights', 'check_start', 'take_over',
            'in_team']
 
-# %% ../nbs/29_parts.ipynb #95965ed9
+# %% ../nbs/29_parts.ipynb #d07c78c3
 import os,sys
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -15,7 +15,8 @@ from torch import distributed as dist
 from torch import nn
 from torch.nn.parameter import is_lazy
 from fastcore.basics import noop
-from fastai.callback.core import CancelBackwardException,CancelBatchException,CancelEpochException,CancelFitException,CancelStepException,CancelTrainException,CancelValidException
+from fastai.callback.core import CancelBackwardException,CancelBatchException,CancelEpochException,CancelFitException
+from fastai.callback.core import CancelStepException,CancelTrainException,CancelValidException
 from fastai.learner import Learner
 from fastai.torch_core import find_bs,num_distrib,to_concat,to_detach,to_device
 from fastai.optimizer import OptimWrapper
@@ -58,13 +59,14 @@ def _add_lists(xs, ys):
     sums = iter(torch._foreach_add([x for x,_ in both], [y for _,y in both]) if both else ())
     return [next(sums) if x is not None and y is not None else y if x is None else x for x,y in zip(xs, ys)]
 
-# %% ../nbs/29_parts.ipynb #203acc7c
+# %% ../nbs/29_parts.ipynb #9bd8db9c
 def trainer_of(learn):
     "The `DistributedTrainer` that `distrib_ctx` gave to `learn`"
     room = sys.modules.get('fastai.distributed')
     return room and next((o for o in learn.cbs if isinstance(o, room.DistributedTrainer)), None)
 
-_cancels = CancelStepException,CancelBackwardException,CancelBatchException,CancelTrainException,CancelValidException,CancelEpochException,CancelFitException
+_cancels = (CancelStepException, CancelBackwardException, CancelBatchException, CancelTrainException, CancelValidException,
+            CancelEpochException, CancelFitException)
 _failed = len(_cancels)+1
 
 def _code_of(e): return 0 if e is None else next((i+1 for i,c in enumerate(_cancels) if isinstance(e, c)), _failed)
@@ -85,7 +87,7 @@ def _instead(owner, **methods):
         for n in methods: owner.__dict__.pop(n, None)
         owner.__dict__.update(before)
 
-# %% ../nbs/29_parts.ipynb #4b6a6485
+# %% ../nbs/29_parts.ipynb #2a41c076
 class Team:
     "The processes that train one model together, and the parts of each global batch"
     def __init__(self,
@@ -97,7 +99,8 @@ class Team:
         self.nested = 0
         self.given,self.parts,self.is_ddp = parts,parts or self.processes,parts is None and self.processes>1
         if self.parts%self.processes:
-            raise ValueError(f"`parts` must be a multiple of the number of processes, but it is {parts} with {self.processes} processes: pass for example `ReproCallback(parts={self.processes})`")
+            raise ValueError("`parts` must be a multiple of the number of processes, "
+                             f"but it is {parts} with {self.processes} processes: pass for example `ReproCallback(parts={self.processes})`")
         self.shard = Shard(self.parts, self.rank, self.processes, self.processes if self.is_ddp else 1) if self.parts>1 else None
         self.own = range(self.parts) if self.shard is None else self.shard.own
         self.nodes = [tree_nodes(0, self.parts, Shard(self.parts, r, self.processes).own) for r in range(self.processes)]
@@ -142,10 +145,11 @@ def team_of(learn, parts):
     "The team in which `learn` trains; None for one process that makes whole batches"
     trainer = trainer_of(learn)
     if trainer is None and (parts or 1)==1 and num_distrib()<2: return None
-    if trainer is not None and num_distrib()>1 and not dist.is_initialized(): dist.init_process_group('gloo')  # Accelerate leaves it out on a CPU, unless `cpu=True`
+    if trainer is not None and num_distrib()>1 and not dist.is_initialized():
+        dist.init_process_group('gloo')  # Accelerate leaves it out on a CPU, unless `cpu=True`
     return Team(parts, trainer)
 
-# %% ../nbs/29_parts.ipynb #5cc7eb0b
+# %% ../nbs/29_parts.ipynb #4c0c3269
 def _modules(learn): return [o for o in (learn.model, learn.loss_func) if isinstance(o, nn.Module)]
 
 def _buffers(learn): return [b for m in _modules(learn) for b in m.buffers() if b is not None]
@@ -196,8 +200,11 @@ class _Before:
     def take(self, n, weight):
         "The part's gradients and float buffers, times its items; what counts as it is"
         grads,buffers = [p.grad for p in self.params],_buffers(self.learn)
-        if any(g is not None and g.is_sparse for g in grads): raise ValueError("`parts` can't sum sparse gradients: use `nn.Embedding(sparse=False)`")
-        if len(buffers)!=len(self.buffers): raise ValueError("`parts`: the model registers buffers in the middle of a step. Run it once before the fit, as `learn.model(*x)`")
+        if any(g is not None and g.is_sparse for g in grads):
+            raise ValueError("`parts` can't sum sparse gradients: use `nn.Embedding(sparse=False)`")
+        if len(buffers)!=len(self.buffers):
+            raise ValueError("`parts`: the model registers buffers in the middle of a step. "
+                             "Run it once before the fit, as `learn.model(*x)`")
         there = [g for g in grads if g is not None]
         if there and weight!=1: torch._foreach_mul_(there, weight)
         floats = _flat([b for b in buffers if b.is_floating_point()])
@@ -213,16 +220,19 @@ class _Before:
             fs = [b for b in _buffers(self.learn) if b.is_floating_point()]
             for b,v in zip(fs, _split_like(floats, fs)): b.copy_(v)
 
-# %% ../nbs/29_parts.ipynb #c9933a34
+# %% ../nbs/29_parts.ipynb #373c2cfb
 def _gradient_accumulation(learn):
     room = sys.modules.get('fastai.callback.training')
     return room is not None and any(isinstance(o, room.GradientAccumulation) for o in learn.cbs)
 
-def _may_ask(cb): return not type(cb).__module__.startswith('fastai') and any(hasattr(cb, o) for o in ('before_step','after_step','after_batch','after_cancel_batch'))
+def _may_ask(cb):
+    if type(cb).__module__.startswith('fastai'): return False
+    return any(hasattr(cb, o) for o in ('before_step','after_step','after_batch','after_cancel_batch'))
 
 def _asks(learn):
     "Does anybody look at predictions and targets when a step's parts are done?"
-    return not learn.training or getattr(getattr(learn, 'recorder', None), 'train_metrics', False) or _gradient_accumulation(learn) or any(map(_may_ask, learn.cbs))
+    if not learn.training or getattr(getattr(learn, 'recorder', None), 'train_metrics', False): return True
+    return _gradient_accumulation(learn) or any(map(_may_ask, learn.cbs))
 
 class _Step:
     "A step of a team: its own parts one after another, then what all parts come to"
@@ -255,7 +265,9 @@ class _Step:
         try:
             learn('before_batch')
             self.repro.seeded_step(learn._do_one_batch)
-        finally: self.done[p] = SimpleNamespace(n=n, loss=None if vars(learn).get('loss') is loss else learn.loss, pred=vars(learn).get('pred'), yb=learn.yb, xb=learn.xb)
+        finally:
+            own_loss = None if vars(learn).get('loss') is loss else learn.loss
+            self.done[p] = SimpleNamespace(n=n, loss=own_loss, pred=vars(learn).get('pred'), yb=learn.yb, xb=learn.xb)
         if self.before and self.is_backward: self.keep_gradients(p, n)
 
     def keep_gradients(self, p, n):
@@ -281,7 +293,8 @@ class _Step:
         counts = [o.ints.tolist() for o in self.done.values() if getattr(o, 'ints', None) is not None]
         self.is_counting_alike = all(o==counts[0] for o in counts)
         n = sum(b.numel() for b in _counts(self.learn))
-        return [not self.is_counting_alike, bool(counts), *(counts[0] if counts else [0]*n), *(g is not None for s in self.slots for g in s[0])]
+        has_gradient = [g is not None for s in self.slots for g in s[0]]
+        return [not self.is_counting_alike, bool(counts), *(counts[0] if counts else [0]*n), *has_gradient]
 
     def read(self, rows):
         "What all processes told"
@@ -298,7 +311,9 @@ class _Step:
         if self.before: self.before.undo()
         own = _code_of(self.error)
         if own==worst: raise self.error
-        if worst==_failed: raise RuntimeError(f"the process of rank {self.codes.index(_failed)} failed in this step, and says why; this one, rank {self.team.rank}, can't go on without it") from self.error
+        if worst==_failed:
+            raise RuntimeError(f"the process of rank {self.codes.index(_failed)} failed in this step, and says why; "
+                               f"this one, rank {self.team.rank}, can't go on without it") from self.error
         raise _cancels[worst-1]()
 
     def set_loss(self):
@@ -344,7 +359,8 @@ class _Step:
         heads = [o[:2+n] for o in self.rest]
         counts = [o[2:] for o in heads if o[1]]
         if any(o[0] for o in heads) or any(o!=counts[0] for o in counts):
-            raise ValueError("`parts`: a buffer of whole numbers came out differently in the parts of one batch, so it can't be put together: keep in it what counts steps, not items")
+            raise ValueError("`parts`: a buffer of whole numbers came out differently in the parts of one batch, "
+                             "so it can't be put together: keep in it what counts steps, not items")
         for b,v in zip(_counts(self.learn), _split_like(torch.tensor(counts[0], dtype=torch.float64), _counts(self.learn))): b.copy_(v)
 
     def gathered(self, slot, masks):
@@ -361,10 +377,11 @@ class _Step:
                     if mask[i]: value[i] = g
         like = _flat([b for b in _buffers(self.learn) if b.is_floating_point()])
         if like is None: return [(v, None) for v in values]
-        floats = [f if any(m) or f.any() else None for m,f in zip(masks, self.team.gather(torch.zeros_like(like) if floats is None else floats))]
+        gathered = self.team.gather(torch.zeros_like(like) if floats is None else floats)
+        floats = [f if any(m) or f.any() else None for m,f in zip(masks, gathered)]
         return list(zip(values, floats))
 
-# %% ../nbs/29_parts.ipynb #59020e7e
+# %% ../nbs/29_parts.ipynb #9907e277
 def _tensor_digests(learn): return {n:digest(t) for i,m in enumerate(_modules(learn)) for n,t in named_tensors(m).items()}
 
 def check_weights(
@@ -380,7 +397,8 @@ def check_weights(
     if len(set(all_of))<2: return
     all_of = team.gather_objects(own)
     r,n = next((r,n) for n in all_of[0] for r,o in enumerate(all_of) if o.get(n)!=all_of[0][n])
-    raise ValueError(f"{when} `{n}` has other bits in the process of rank {r} than in that of rank 0. Make the model in `with seeded(seed, 'init'):` in all processes, and change its weights in none or in all alike")
+    raise ValueError(f"{when} `{n}` has other bits in the process of rank {r} than in that of rank 0. "
+                     "Make the model in `with seeded(seed, 'init'):` in all processes, and change its weights in none or in all alike")
 
 _compared,_of_hardware = ('seed','data','loaders','learner','processes','streams','torch','cpu','gpu'),('cpu','gpu')
 
@@ -393,15 +411,22 @@ def check_start(
     if team.processes<2: return
     all_of = [RunManifest(o) for o in team.gather_objects(RunManifest.capture(learn, seed).fields)]
     for r,o in enumerate(all_of):
-        diff = [d for d in all_of[0].diff(o) if d.group=='changes' and d.field!='learner.init' and d.field.split('.')[0] in _compared and not (team.is_ddp and d.field.split('.')[0] in _of_hardware)]
-        if diff: raise ValueError(f"`{diff[0].field}` is not the same in all processes: {str(diff[0].a)[:80]} in that of rank 0, {str(diff[0].b)[:80]} in that of rank {r}. Run the same script with the same seed and data in all of them")
+        rooms = set(_compared) - set(_of_hardware if team.is_ddp else ())
+        diff = [d for d in all_of[0].diff(o) if d.group=='changes' and d.field!='learner.init' and d.field.split('.')[0] in rooms]
+        if diff:
+            a,b = (str(v)[:80] for v in (diff[0].a, diff[0].b))
+            raise ValueError(f"`{diff[0].field}` is not the same in all processes: {a} in that of rank 0, {b} in that of rank {r}. "
+                             "Run the same script with the same seed and data in all of them")
     check_weights(team, learn, 'before the fit')
 
-# %% ../nbs/29_parts.ipynb #30bb09aa
+# %% ../nbs/29_parts.ipynb #590cca1a
 def _check_learner(learn):
     own = [n for n in ('one_batch','_do_grad_opt','all_batches') if getattr(type(learn), n) is not getattr(Learner, n)]
-    if own: raise ValueError(f"`{type(learn).__name__}` has its own `{own[0]}`, so its steps can't be divided into parts or among processes: train in one process, without `parts`")
-    if any(is_lazy(p) for m in _modules(learn) for p in m.parameters()): raise ValueError("the model has lazy weights that are not made yet: run it once before the fit, as `learn.model(*x)`")
+    if own:
+        raise ValueError(f"`{type(learn).__name__}` has its own `{own[0]}`, so its steps can't be divided into parts or among processes: "
+                         "train in one process, without `parts`")
+    if any(is_lazy(p) for m in _modules(learn) for p in m.parameters()):
+        raise ValueError("the model has lazy weights that are not made yet: run it once before the fit, as `learn.model(*x)`")
 
 def _has_sync_bn(learn): return any(isinstance(o, nn.modules.batchnorm._BatchNorm) for o in learn.model.modules())
 
@@ -413,10 +438,12 @@ def take_over(
     trainer = team.trainer
     if trainer is None or not trainer.accelerator: return
     if trainer.sync_bn and not team.is_ddp and team.given and _has_sync_bn(learn):
-        raise ValueError("`sync_bn=True`, the default of `distrib_ctx`, computes the statistics of BatchNorm over all processes at once, so they depend on their number; with `parts` each part has its own. "
+        raise ValueError("`sync_bn=True`, the default of `distrib_ctx`, computes the statistics of BatchNorm over all processes at once, "
+                         "so they depend on their number; with `parts` each part has its own. "
                          "Use `learn.distrib_ctx(sync_bn=False)`")
     register_resume(type(trainer), lambda cb: None, lambda cb,state: None)  # nothing of it outlives a process
-    methods = dict(before_fit=lambda: _before_fit(learn, team), before_train=noop, before_validate=noop, after_fit=lambda: _after_fit(learn, team))
+    methods = dict(before_fit=lambda: _before_fit(learn, team), after_fit=lambda: _after_fit(learn, team),
+                   before_train=noop, before_validate=noop)
     for n,f in methods.items(): trainer.__dict__[n] = Instead(trainer, n, f)
 
 def _before_fit(learn, team):
@@ -433,10 +460,13 @@ def _wrap(learn, team):
     from accelerate import DistributedDataParallelKwargs
     a = team.trainer.accelerator
     if getattr(a, 'ddp_handler', None) is None: a.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True, bucket_cap_mb=25)
-    if not a.ddp_handler.find_unused_parameters: raise ValueError("without `parts`, the buckets of gradients must stay as they are: pass `DistributedDataParallelKwargs(find_unused_parameters=True)` or none")
+    if not a.ddp_handler.find_unused_parameters:
+        raise ValueError("without `parts`, the buckets of gradients must stay as they are: "
+                         "pass `DistributedDataParallelKwargs(find_unused_parameters=True)` or none")
     model = nn.SyncBatchNorm.convert_sync_batchnorm(learn.model) if team.trainer.sync_bn and team.device.type=='cuda' else learn.model
     has_own_device = team.device.type!='cuda' or a.local_process_index<torch.cuda.device_count()  # several processes may share a GPU
-    learn.model = a.prepare(model) if a.num_processes==team.processes and has_own_device else nn.parallel.DistributedDataParallel(model, **a.ddp_handler.to_kwargs())
+    is_prepared = a.num_processes==team.processes and has_own_device
+    learn.model = a.prepare(model) if is_prepared else nn.parallel.DistributedDataParallel(model, **a.ddp_handler.to_kwargs())
 
 def _after_fit(learn, team):
     if not team.is_ddp: return
@@ -477,7 +507,7 @@ def in_team(
     with _instead(learn, **methods): yield
 
 def _smooth_here(learn):
-    "fastai's smooth loss takes the mean over the processes. It is that of the whole batch already, and a mean of equal numbers need not be the number"
+    "fastai's smooth loss takes the mean over the processes. It is that of the whole batch already, and a mean of equals need not be equal"
     if not learn.training or num_distrib()<2 or not hasattr(learn, 'recorder'): return
     smooth = learn.recorder.smooth_loss
     def accumulate(learn):

@@ -34,7 +34,7 @@ def _draw(learn):
         if not getattr(o, 'nb_batches', None): continue
         with contextmanager(replacing_yield)(learn.recorder, 'losses', learn.recorder.losses[:o.nb_batches[-1]]): o.after_epoch()
 
-# %% ../nbs/33_progress.ipynb #aeeab007
+# %% ../nbs/33_progress.ipynb #f31253dc
 class Shown:
     "What a fit has shown, for a process that goes on with it"
     def __init__(self,
@@ -49,7 +49,8 @@ class Shown:
 
     def state(self):
         "The arguments of a `Shown` that goes on from here, as plain values"
-        return dict(rows=list(self.rows), seconds=self.seconds, since=time.monotonic()-self._start, files=dict(self.files), names=list(self.names))
+        since = time.monotonic()-self._start
+        return dict(rows=list(self.rows), seconds=self.seconds, since=since, files=dict(self.files), names=list(self.names))
 
     def next_fit(self):
         "For a fit that begins when this one has ended"
