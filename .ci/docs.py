@@ -30,7 +30,7 @@ def plain(text):
 
 def annotation(o):
     "A type as a reader would write it"
-    if o is inspect.Parameter.empty: return ''
+    if o in (inspect.Parameter.empty, type(None), None): return ''
     text = o if isinstance(o, str) else inspect.formatannotation(o)
     return '`' + re.sub(r'\b(?:\w+\.)+(?=\w)', '', text) + '`'
 
@@ -48,7 +48,7 @@ def parameters(o):
     "The table of an object's parameters, made from its docments"
     try: docs = docments(o, full=True)
     except Exception: return ''
-    rows = [(f'`{k}`' if k!='return' else 'returns', annotation(v.anno), default(v.default), plain(v.docment or '')) for k,v in docs.items() if k!='self']
+    rows = [(f'`{k}`' if k!='return' else 'returns', annotation(v.anno), default(v.default), plain(v.docment or '')) for k,v in docs.items() if k!='self' and (k!='return' or v.docment)]
     if not any(o[3] for o in rows): return ''
     table = ['| parameter | type | default | |', '|---|---|---|---|', *(f'| {" | ".join(o)} |' for o in rows)]
     return '\n'.join(['<div class="parameters" markdown>', '', *table, '', '</div>'])
@@ -68,6 +68,7 @@ def reference():
     return '\n\n'.join(text)
 
 def commands():
+    os.environ['COLUMNS'] = '92'
     text = ['# Commands', 'For the terminal. Each says its version with `--version`.']
     for name,path in sorted(project['scripts'].items()):
         module,_,f = path.partition(':')
@@ -81,13 +82,17 @@ def resolved(name, module):
     for k in name.split('.'): module = getattr(module, k, None)
     return module
 
+def full_name(name, o, module):
+    "A function that a cell gives to a class is a method of it"
+    return next((f'{c.__name__}.{name}' for c in vars(module).values() if isinstance(c, type) and vars(c).get(name) is o), name)
+
 def export_cells(module):
     "Exported cells become the documentation of what they define, and their folded source"
     def export(cell):
         if cell.cell_type!='code' or not cell.directives_.keys() & {'export','exports','exporti'}: return
         defs = [o for o in ast.parse(cell.source).body if isinstance(o, (ast.FunctionDef,ast.ClassDef))]
         names = [] if 'exporti' in cell.directives_ else [n for o in defs if o.name[0]!='_' for n in [showdoc_nm(o)] if isinstance(n, str)]
-        docs = [api(n, o) for n in names for o in [resolved(n, module)] if o is not None]
+        docs = [api(full_name(n, o, module), o) for n in names for o in [resolved(n, module)] if o is not None]
         cell.cell_type,cell.outputs = 'markdown',[]
         title = 'Imports' if all(isinstance(o, (ast.Import,ast.ImportFrom)) for o in ast.parse(cell.source).body) else 'Source'
         cell.source = '\n\n'.join([*docs, f'??? quote "{title}"\n\n' + indented(f'```python\n{cell.source.strip()}\n```')])
@@ -172,7 +177,7 @@ def page_of(file):
 
 def title_of(text, stem):
     m = re.search(r'^# (.*)$', text, flags=re.M)
-    return m[1].strip() if m else stem.replace('_', ' ').capitalize()
+    return m[1].strip().replace('`', '') if m else stem.replace('_', ' ').capitalize()
 
 # Pages
 
@@ -205,11 +210,14 @@ def lessons():
 
 def tables():
     "The tables that benchmarks wrote, as pages"
+    seen = set()
     for path in sorted((root/'benchmarks'/'results').glob('*.md')):
         text = path.read_text(encoding='utf-8')
         title = title_of(text, path.stem)
         if not re.search('^# ', text, flags=re.M): text = f'# {title}\n\n{text}'
         write(f'results/{path.name}', adapted(text, path.parent, 'results'))
+        if title in seen: title += f' ({path.stem.replace("_", " ")})'
+        seen.add(title)
         yield {title: f'results/{path.name}'}
 
 def files():
