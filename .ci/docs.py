@@ -5,11 +5,13 @@
     python -m http.server -d _docs
 """
 import ast,base64,html,inspect,json,os,re,shutil,subprocess,sys,tomllib,warnings
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 warnings.filterwarnings('ignore')
 from fastcore.docments import docments
 from fastcore.script import anno_parser
+from nbdev.config import nbpath2html
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics,filter_stream_,hide_,hide_line,strip_ansi
 from nbdev.showdoc import showdoc_nm
@@ -56,7 +58,7 @@ def parameters(o):
 def api(name, o, level=3):
     "What a function or class is called with and what it does"
     doc = inspect.cleandoc(vars(o).get('__doc__') or '' if isinstance(o, type) else getattr(o, '__doc__', None) or '')
-    return '\n\n'.join(t for t in (f'{"#"*level} `{name}` {{ #{name} .api }}', f'```python\n{signature(name, o)}\n```', spaced(doc), parameters(o)) if t)
+    return '\n\n'.join(t for t in (f'{"#"*level} `{name}` {{ #{name.lower()} .api }}', f'```python\n{signature(name, o)}\n```', spaced(doc), parameters(o)) if t)
 
 def methods(name, cls): return [(f'{name}.{k}', o) for k,o in vars(cls).items() if not k.startswith('_') and inspect.isfunction(o) and o.__doc__]
 
@@ -146,7 +148,7 @@ def outside_code(f, text):
 
 def linked(text, names):
     "Public names in the text lead to the reference"
-    def names_in(o): return re.sub(r'(?<![\[`])`(\w+)(\([^`\n]*\))?`(?![\]`])', lambda m: f'[{m[0]}](reference.md#{m[1]})' if m[1] in names else m[0], o)
+    def names_in(o): return re.sub(r'(?<![\[`])`(\w+)(\([^`\n]*\))?`(?![\]`])', lambda m: f'[{m[0]}](python.md#{m[1].lower()})' if m[1] in names else m[0], o)
     return outside_code(lambda o: '\n'.join(l if l.startswith('#') else names_in(l) for l in o.split('\n')), text)
 
 def spaced(text):
@@ -171,9 +173,24 @@ def adapted(text, base, here=''): return spaced(relinked(text, base, here))
 
 def page_of(file):
     "The page of a file of the repository; None if it has none"
-    if file.suffix=='.ipynb': return f'{file.stem}.md'
+    if file.suffix=='.ipynb': return page_names()[file]
     if file.parent==root/'benchmarks'/'results' and file.suffix=='.md': return f'results/{file.name}'
     return {'CHANGELOG.md':'changelog.md', 'CONTRIBUTING.md':'contributing.md', 'README.md':'index.md'}.get(file.name)
+
+@cache
+def page_names():
+    "Pages have the names that nbdev gives them, which docstrings and other sites link to; a lesson whose name a room has keeps its number"
+    files = sorted((root/'nbs').glob('*.ipynb'), key=lambda o: room_of(o) is None)
+    res = {}
+    for o in files:
+        name = nbpath2html(o).stem
+        res[o] = f'{o.stem if f"{name}.md" in res.values() else name}.md'
+    return res
+
+def room_of(path):
+    "The module that is made from a notebook; None if there is none"
+    m = re.search(r'#\s*\|\s*default_exp (\w+)', path.read_text(encoding='utf-8'))
+    return m and m[1]
 
 def title_of(text, stem):
     m = re.search(r'^# (.*)$', text, flags=re.M)
@@ -182,10 +199,9 @@ def title_of(text, stem):
 # Pages
 
 def lesson(path):
-    "A notebook as a page; its title, and whether a module is made from it"
-    text = path.read_text(encoding='utf-8')
-    room = re.search(r'#\s*\|\s*default_exp (\w+)', text)
-    module = import_module(f'{package.__name__}.{room[1]}') if room else package
+    "A notebook as a page, and whether a module is made from it"
+    room = room_of(path)
+    module = import_module(f'{package.__name__}.{room}') if room else package
     nb = NBProcessor(path, procs=[strip_ansi, hide_line, filter_stream_, hide_, export_cells(module), clean_magics])
     nb.process()
     cells = [c for c in nb.nb.cells if 'default_exp' not in c.directives_]
@@ -201,10 +217,11 @@ def lessons():
     rooms = {k:[] for k in parts.values()}
     for path in sorted((root/'nbs').glob('*.ipynb')):
         text,room = lesson(path)
-        write(f'{path.stem}.md', text)
+        page = page_names()[path]
+        write(page, text)
         group = (groups['Start'] if path.stem in start else rooms[parts[path.stem[0]]] if room else groups['Recipes' if path.stem[0]=='5' else 'Measured'])
-        group.append({title_of(text, path.stem): f'{path.stem}.md'})
-    groups['Start'].sort(key=lambda o: start.index(next(iter(o.values()))[:-3]))
+        group.append({title_of(text, path.stem): page})
+    groups['Start'].sort(key=lambda o: [page_names()[root/'nbs'/f'{k}.ipynb'] for k in start].index(next(iter(o.values()))))
     groups['How it works'] = [{k:v} for k,v in rooms.items() if v]
     return groups
 
@@ -224,8 +241,8 @@ def files():
     "What lies in the repository as Markdown"
     for name,page in (('CHANGELOG.md','changelog.md'), ('CONTRIBUTING.md','contributing.md')):
         write(page, adapted((root/name).read_text(encoding='utf-8'), root))
-    write('reference.md', reference())
-    write('commands.md', commands())
+    write('python.md', reference())
+    write('terminal.md', commands())
 
 def main():
     shutil.rmtree(pages, ignore_errors=True)
@@ -234,14 +251,15 @@ def main():
     if missing: sys.exit('\n\n'.join(missing))
     files()
     groups['Measured'].append({'Tables': list(tables())})
-    nav = [*({k:v} for k,v in groups.items()), {'Reference': [{'Python':'reference.md'}, {'Commands':'commands.md'}, {'Changelog':'changelog.md'}, {'Contributing':'contributing.md'}]}]
+    nav = [*({k:v} for k,v in groups.items()), {'Reference': [{'Python':'python.md'}, {'Commands':'terminal.md'}, {'Changelog':'changelog.md'}, {'Contributing':'contributing.md'}]}]
     here = dict(site_name=project['name'], site_description=project['description'], site_url=project['urls']['Documentation'], repo_url=source,
-                repo_name=source.split('.com/')[-1], docs_dir='_proc', site_dir='_docs', nav=nav)
+                repo_name=source.split('.com/')[-1], docs_dir='_proc', site_dir='_docs', use_directory_urls=False, nav=nav)
     config = root/'mkdocs.yml'
     config.write_text((root/'docs'/'mkdocs.yml').read_text(encoding='utf-8') + ''.join(f'{k}: {json.dumps(v)}\n' for k,v in here.items()), encoding='utf-8')
     shutil.rmtree(site, ignore_errors=True)
     status = subprocess.run(['zensical', 'build', '--clean', '--config-file', str(config)], cwd=root).returncode
     config.unlink()
+    for o in pages.glob('*.md'): shutil.copy(o, site/f'{o.stem}.html.md')
     sys.exit(status)
 
 if __name__ == '__main__': main()
