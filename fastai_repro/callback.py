@@ -105,7 +105,7 @@ class ReproCallback(_QuickCallback):
 
     def seek(self,
         begun:int # Epochs of the run that have begun
-    ):
+    )->None:
         "Count on from there, as if they had been trained here"
         self._base = self._next = begun
         self._pass = 'epoch',begun

@@ -133,7 +133,7 @@ _kinds = {np.random.Generator: (lambda o,k: _seed_bits(o.bit_generator, k), lamb
 def register_reseed(
     cls:type, # Type of a generator, or of an object that is one
     f, # Function of an object of that type and a seed from 0 to 2**64-1
-):
+)->None:
     "Tell how objects of type `cls` are reseeded, wherever they are found"
     _kinds[cls] = lambda o,k: f(o, unpack('<Q', k[:8])[0]),None,None
     _kind.cache_clear()

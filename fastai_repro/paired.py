@@ -528,17 +528,17 @@ def compare(
     a:dict, # First setting: keyword arguments for `train`
     b:dict, # Second setting
     seeds=10, # How many seeds (0, 1, ...), or a list of them
-    metric:str=None, # What to compare; default: the first metric of the learner, else its validation loss
+    metric:str|None=None, # What to compare; default: the first metric of the learner, else its validation loss
     path=None, # Folder for the runs: an interrupted comparison goes on there, more seeds add to it. Default: nothing is kept
     anytime:bool=False, # Stop as soon as there is a verdict? The interval is wider, so that looking is allowed
-    smallest:float=None, # The smallest difference that matters
+    smallest:float|None=None, # The smallest difference that matters
     n_workers:int=1, # Trainings at a time
     devices:list|None=None, # One process on each of these, such as ['cuda:0', 'cuda:1']
     vary=tuple(STREAMS), # What varies with the seed, of 'split', 'data', 'init', 'step'; the rest stays fixed
     names:tuple=('a','b'), # What to call the settings
     confidence:float=0.95, # Of the interval
     ratio:float|None=None, # Validation over training size where the split varies; default: from the loaders, if the recorded splits differ
-    higher:bool=None, # Is a higher metric better? Default: by its name
+    higher:bool|None=None, # Is a higher metric better? Default: by its name
     progress:bool=True, # Say on stderr how far it is?
 )->Comparison: # With `.metric`, `.notes` and `.failed` besides
     "Is b better than a? Both are trained with the same seeds, each run in a new process"

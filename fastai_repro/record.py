@@ -212,7 +212,7 @@ class RunManifest:
     def __repr__(self): return '\n'.join([self.headline(), '', *_lines(self.fields)])
     def __eq__(self, other): return isinstance(other, RunManifest) and self.fields==other.fields
 
-    def headline(self):
+    def headline(self)->str:
         "What ran, on what, how it ended, with which results"
         return '\n'.join(': '.join(o) for o in _headline(self.fields))
 

@@ -135,7 +135,7 @@ def set_seed(
     reproducible:bool=True, # Make cuDNN deterministic and stop it from racing kernels? False leaves these flags alone, unless `strict`
     strict:bool|str=False, # Torch's deterministic algorithms: True, or 'warn'. False leaves these flags alone
     fill:bool=False, # In strict mode, fill uninitialized memory?
-):
+)->None:
     "Seed python, numpy and torch on all devices, and child processes' string hashes; set the flags for reproducible kernels"
     s = check_seed(s, 's')
     _check_strict(strict)

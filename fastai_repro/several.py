@@ -87,7 +87,7 @@ class Comparisons:
         rows = ''.join(cells(r, 'td') for r in self._rows())
         return f'<p><b>{html.escape(self._title())}</b></p><table>{cells(self._head, "th")}{rows}</table>'
 
-    def as_dict(self):
+    def as_dict(self)->dict:
         "The family for a file"
         each = zip(self.comparisons, self.p, self.verdicts.values())
         return dict(confidence=self.confidence, comparisons=[dict(o.as_dict(), p_holm=float(p), verdict=v) for o,p,v in each])
@@ -118,15 +118,15 @@ def compare_all(
     settings:dict, # Names, each with a dict of keyword arguments for `train`
     reference:str|None=None, # The setting to compare with; default: the first. 'all': every one with every other
     seeds=10, # How many seeds (0, 1, ...), or a list of them
-    metric:str=None, # What to compare; default: the first metric of the learner, else its validation loss
+    metric:str|None=None, # What to compare; default: the first metric of the learner, else its validation loss
     path=None, # Folder for the runs, as in `compare`
-    smallest:float=None, # The smallest difference that matters
+    smallest:float|None=None, # The smallest difference that matters
     n_workers:int=1, # Trainings at a time
     devices:list|None=None, # One process on each of these
     vary=tuple(STREAMS), # What varies with the seed
     confidence:float=0.95, # That all intervals hold together
     ratio:float|None=None, # Validation over training size where the split varies; default: from the loaders
-    higher:bool=None, # Is a higher metric better? Default: by its name
+    higher:bool|None=None, # Is a higher metric better? Default: by its name
     progress:bool=True, # Say on stderr how far it is?
 )->Comparisons:
     "Compare more than two settings with the same seeds"

@@ -103,7 +103,7 @@ def register_resume(
     cls:type, # Type of a callback, a loss, a layer, or of what one of them keeps
     get, # Function of the object: its state, made of numbers, strings, tensors, lists and dicts
     put, # Function of the object and of such a state: brings it back
-):
+)->None:
     "Tell `ResumeCallback` what of objects of type `cls` must survive"
     _resume[cls] = get,put
     _keeper.cache_clear()

@@ -254,7 +254,7 @@ def assert_reproducible(
     train=None, # Function that trains it; default: `learn.fit(1)`
     runs:int=2, # How many runs, each in a process of its own
     **kwargs # For `verify`
-):
+)->None:
     "Raises `AssertionError`, with the report, if a training does not repeat"
     v = verify(make_learner, train, runs, **{'progress':False, **kwargs})
     if not v: raise AssertionError(str(v))
@@ -264,6 +264,6 @@ def assert_worker_invariant(
     train=None, # Function that trains it; default: `learn.fit(1)`
     num_workers:tuple=(0,2), # Numbers of workers
     **kwargs # For `verify`
-):
+)->None:
     "Raises `AssertionError`, with the report, if a training depends on the number of workers"
     assert_reproducible(make_learner, train, vary=dict(num_workers=list(num_workers)), **kwargs)
