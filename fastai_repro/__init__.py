@@ -18,4 +18,8 @@ def __getattr__(name):
         res = globals()[name] = getattr(import_module(f'{__name__}.{_room_of[name]}'), name)
     return res
 
+def room_of(name):
+    "The module that a public name is defined in"
+    return _room_of[name]
+
 def __dir__(): return sorted([*globals(), *__all__])

@@ -10,6 +10,7 @@ __all__ = ['Estimate', 'Comparison']
 # %% ../nbs/42_comparison.ipynb #20c8736b
 import html,warnings
 from numbers import Number
+from typing import Any,TYPE_CHECKING
 import numpy as np
 from fastcore.basics import patch
 from scipy.special import chdtri,stdtr,stdtrit
@@ -67,6 +68,8 @@ def _check_names(names):
 class Comparison:
     "Paired numbers of two settings: is the difference b - a real?"
     scope,metric,points,notes = None,None,False,()
+    if TYPE_CHECKING:
+        def __getattr__(self, name:str)->Any: ... # methods are added in the cells below, which a type checker doesn't follow
 
     def __init__(self,
         a, # A number for each seed, of the first setting

@@ -12,7 +12,7 @@ __all__ = ['GROUPS', 'FIELDS', 'SCHEMA', 'Field', 'RunManifest', 'Change', 'Mani
 import html,json,os,re,sys,warnings
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any,NamedTuple,TYPE_CHECKING
 from .streams import SCHEME
 from .files import atomic_open
 
@@ -201,6 +201,8 @@ def _bad(path, what): return ValueError(f"`path` {str(path)!r} {what}: pass a fi
 
 class RunManifest:
     "What a result depends on, as a flat dict `fields` from dotted names to values that JSON can hold"
+    if TYPE_CHECKING:
+        def __getattr__(self, name:str)->Any: ... # methods are added in the cells below, which a type checker doesn't follow
     def __init__(self, fields, name=None): self.fields,self._name = fields,name
 
     @property

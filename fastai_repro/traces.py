@@ -14,6 +14,7 @@ from dataclasses import dataclass,field
 from html import escape
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any,TYPE_CHECKING
 from xxhash import xxh3_64
 from fastcore.basics import patch
 
@@ -81,6 +82,8 @@ _words_for = dict(environment='the environment', data='the data', generators='th
 @dataclass
 class Divergence:
     "The first place where two traces differ"
+    if TYPE_CHECKING:
+        def __getattr__(self, name:str)->Any: ... # methods are added in the cells below, which a type checker doesn't follow
     fit:int # Number of the training in the trace, from 0: a `fine_tune` makes two, `lr_find` one
     epoch:int # Epoch, from 0
     phase:str # 'train' or 'valid'
