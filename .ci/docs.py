@@ -148,7 +148,7 @@ def outside_code(f, text):
 
 def linked(text, names):
     "Public names in the text lead to the reference"
-    def names_in(o): return re.sub(r'(?<![\[`])`(\w+)(\([^`\n]*\))?`(?![\]`])', lambda m: f'[{m[0]}](python.md#{m[1].lower()})' if m[1] in names else m[0], o)
+    def names_in(o): return re.sub(r'(?<![\[`])`(\w+)(\([^`\n]*\))?`(?![\]`])', lambda m: f'[{m[0]}](reference_python.md#{m[1].lower()})' if m[1] in names else m[0], o)
     return outside_code(lambda o: '\n'.join(l if l.startswith('#') else names_in(l) for l in o.split('\n')), text)
 
 def spaced(text):
@@ -241,8 +241,8 @@ def files():
     "What lies in the repository as Markdown"
     for name,page in (('CHANGELOG.md','changelog.md'), ('CONTRIBUTING.md','contributing.md')):
         write(page, adapted((root/name).read_text(encoding='utf-8'), root))
-    write('python.md', reference())
-    write('terminal.md', commands())
+    write('reference_python.md', reference())
+    write('reference_commands.md', commands())
 
 def main():
     shutil.rmtree(pages, ignore_errors=True)
@@ -251,7 +251,7 @@ def main():
     if missing: sys.exit('\n\n'.join(missing))
     files()
     groups['Measured'].append({'Tables': list(tables())})
-    nav = [*({k:v} for k,v in groups.items()), {'Reference': [{'Python':'python.md'}, {'Commands':'terminal.md'}, {'Changelog':'changelog.md'}, {'Contributing':'contributing.md'}]}]
+    nav = [*({k:v} for k,v in groups.items()), {'Reference': [{'Python':'reference_python.md'}, {'Commands':'reference_commands.md'}, {'Changelog':'changelog.md'}, {'Contributing':'contributing.md'}]}]
     here = dict(site_name=project['name'], site_description=project['description'], site_url=project['urls']['Documentation'], repo_url=source,
                 repo_name=source.split('.com/')[-1], docs_dir='_proc', site_dir='_docs', use_directory_urls=False, nav=nav)
     config = root/'mkdocs.yml'

@@ -10,13 +10,13 @@ __all__ = ['compare']
 # %% ../nbs/48_compare_cli.ipynb #c7c3fdab
 import shlex
 from typing import Annotated
-from fastcore.script import call_parse
+from .terminal import command
 from .cli import check_folder,check_order,check_script,fail,rest_of_line,write_json
 from .paired import compare as compare_runs
 from .process import ProgramFailed
 
 # %% ../nbs/48_compare_cli.ipynb #0188375f
-@call_parse
+@command
 def compare(
     script:str, # Program, .py or .ipynb
     *args:Annotated[str, rest_of_line], # Arguments of both settings

@@ -10,7 +10,7 @@ __all__ = ['demo']
 # %% ../nbs/60_demo.ipynb #b84e45c2
 import sys,time,warnings
 from fastcore.basics import noop
-from fastcore.script import call_parse
+from .terminal import command
 from fastai.torch_core import set_seed as fastai_set_seed
 from .seed import seeded
 from .digests import digest
@@ -93,7 +93,7 @@ def _table(title, rows):
         print(f"  {name:27}{values[0]:11.6f}{values[1]:11.6f}{values[2]:10.4f}  {weights[:8]:10}{verdict}")
 
 # %% ../nbs/60_demo.ipynb #9a2f9cba
-@call_parse
+@command
 def demo(
     n:int=600, # Number of digits to train on, at most 1797
     size:int=32, # Size of the images in pixels

@@ -519,9 +519,9 @@ def flat(self
 RunManifest.requirements,RunManifest.flat = requirements,flat
 
 # %% ../nbs/11_record.ipynb #95ce9691
-from fastcore.script import call_parse
+from .terminal import command
 
-@call_parse
+@command
 def repro_diff(
     a:str, # Manifest of the first run
     b:str, # Manifest of the second run

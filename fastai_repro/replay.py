@@ -13,7 +13,7 @@ from dataclasses import dataclass,field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
-from fastcore.script import call_parse
+from .terminal import command
 from .record import RunManifest
 from .archive import Archive,Refused,archive_path,index_options,lock,locked_packages,read_archive,source_lines,unpack
 
@@ -450,7 +450,7 @@ def _file_error(e):
     if e.errno==errno.ENOSPC or 'No space left on device' in str(e): return f"the disk of {Path.cwd()} is full, and nothing was run: make room, or start it in a folder on another disk"
     return f"{e.strerror or str(e)[:300]}{f': {e.filename}' if e.filename else ''}: start it in a folder where you may write"
 
-@call_parse
+@command
 def replay(
     record:str, # Manifest of a run, with its code beside it
     here:bool=False, # In this environment? Default: one is made from the record
