@@ -6,10 +6,10 @@
 __all__ = ['sum_bits', 'product_bits', 'to_grid', 'exact_sum', 'to_integers', 'exact_index_add', 'exact_matmul', 'exact_conv',
            'exact_conv_input', 'exact_conv_weight']
 
-# %% ../nbs/07_exact_sums.ipynb #2fcbc250
+# %% ../nbs/07_exact_sums.ipynb #fd113fe2
 import math
-from functools import lru_cache
 import torch
+from .fusion import fused
 
 # %% ../nbs/07_exact_sums.ipynb #fee45e80
 def _log2(n): return max(int(n)-1, 0).bit_length()  # rounded up
@@ -26,16 +26,30 @@ def product_bits(
     "How many bits the factors may have, so that a sum of `n` products is exact in float64"
     return min((53-_log2(n))//2, 24)
 
-# %% ../nbs/07_exact_sums.ipynb #42023d95
-_layouts = {torch.float32:(torch.int32,23,255,1), torch.float64:(torch.int64,52,2047,800)}  # integers of that size, bits of the mantissa, largest exponent, smallest that is told apart
+# %% ../nbs/07_exact_sums.ipynb #7d662dd2
+_least = {torch.float32:-125, torch.float64:-222}  # exponents that are told apart
 
-@lru_cache(maxsize=None)
-def _powers(dtype, bits, device):
-    "For each exponent field what brings numbers to the grid, and what brings them back"
-    _,_,last,least = _layouts[dtype]
-    exponents = [max(o, least)-last//2+1 for o in range(last)]
-    scale,unit = [math.ldexp(1., bits-o) for o in exponents],[math.ldexp(1., o-bits) for o in exponents]
-    return torch.tensor([*scale,1.], dtype=torch.float64, device=device),torch.tensor([*unit,math.nan], dtype=torch.float64, device=device)
+def _exponent(top, least):
+    "That of the power of two above `top`, and whether `top` is a number"
+    field = (top.double().view(torch.int64)>>52)&2047
+    return (field-1022).clamp(min=least),field!=2047
+
+def _power(n): return ((n+1023)<<52).view(torch.float64)
+
+@fused
+def _cut(x, top, bits, least):
+    e,finite = _exponent(top, int(least))
+    return torch.mul(x, torch.where(finite, _power(bits-e), 1.)).round_()
+
+@fused
+def _unit(top, bits, least):
+    e,finite = _exponent(top, int(least))
+    return torch.where(finite, _power(e-bits), math.nan)
+
+def _largest(x, dims):
+    "The largest of |`x`| over `dims`, NaN if there is one"
+    if not dims: return x.abs()
+    return torch.linalg.vector_norm(x, math.inf, dims, True) if x.is_cuda else x.abs().amax(dims, keepdim=True)
 
 def to_grid(
     x:torch.Tensor, # Floats
@@ -48,12 +62,8 @@ def to_grid(
     if not x.dim():
         q,unit = to_grid(x[None], bits, (0,))
         return q[0],unit[0]
-    top = x.abs()
-    if dims: top = top.amax(dims, keepdim=True)
-    integers,mantissa,last,_ = _layouts[x.dtype]
-    field = (top.view(integers)>>mantissa).bitwise_and_(last).flatten()
-    scale,unit = (o.index_select(0, field).view(top.shape) for o in _powers(x.dtype, bits, x.device))
-    return torch.mul(x, scale).round_(),unit
+    top,least = _largest(x, dims),float(_least[x.dtype])
+    return _cut(x, top, bits, least),_unit(top, bits, least)
 
 # %% ../nbs/07_exact_sums.ipynb #8562386e
 def _dims_of(x, dim):
@@ -92,8 +102,11 @@ def exact_index_add(
     q,unit = to_integers(x, max(len(x), 1))
     return torch.zeros(size, *x.shape[1:], dtype=torch.int64, device=x.device).index_add_(0, index, q).double()*unit
 
-# %% ../nbs/07_exact_sums.ipynb #14df2b10
+# %% ../nbs/07_exact_sums.ipynb #8e102f7b
 _chunk = 2**21
+
+@fused
+def _scaled(q, a, b): return (q+0.)*(a*b)  # zero has one sign
 
 def exact_matmul(
     a:torch.Tensor, # (..., m, k)
@@ -103,10 +116,10 @@ def exact_matmul(
     k = a.shape[-1]
     bits = product_bits(min(k, _chunk))
     (qa,ua),(qb,ub) = to_grid(a, bits, (a.dim()-1,)),to_grid(b, bits, (b.dim()-2,))
-    if k<=_chunk: return (qa@qb).add_(0.).mul_(ua*ub)  # zero has one sign
+    if k<=_chunk: return _scaled(qa@qb, ua, ub)
     return sum((qa[...,i:i+_chunk]@qb[...,i:i+_chunk,:]).long() for i in range(0, k, _chunk)).double()*(ua*ub)
 
-# %% ../nbs/07_exact_sums.ipynb #0e68838c
+# %% ../nbs/07_exact_sums.ipynb #4e7e666b
 def _but(x, *dims): return tuple(d for d in range(x.dim()) if d not in dims)
 
 def exact_conv(
@@ -120,7 +133,7 @@ def exact_conv(
     (qx,ux),(qw,uw) = to_grid(x, bits, _but(x, 0)),to_grid(w, bits, _but(w, out))
     uw = uw.view(1, -1, *[1]*(x.dim()-2))
     if transposed: uw = uw.repeat(1, groups, *[1]*(x.dim()-2))
-    return torch.convolution(qx, qw, None, stride, padding, dilation, transposed, output_padding, groups).add_(0.).mul_(ux*uw)
+    return _scaled(torch.convolution(qx, qw, None, stride, padding, dilation, transposed, output_padding, groups), ux, uw)
 
 def exact_conv_input(
     g:torch.Tensor, # Gradient of the output
@@ -135,7 +148,7 @@ def exact_conv_input(
     uw = uw.view(1, -1, *[1]*(x.dim()-2))
     if not transposed: uw = uw.repeat(1, groups, *[1]*(x.dim()-2))
     like = qg.new_empty(()).expand(x.shape)
-    return torch.ops.aten.convolution_backward(qg, like, qw, None, stride, padding, dilation, transposed, output_padding, groups, [True,False,False])[0].add_(0.).mul_(ug*uw)
+    return _scaled(torch.ops.aten.convolution_backward(qg, like, qw, None, stride, padding, dilation, transposed, output_padding, groups, [True,False,False])[0], ug, uw)
 
 def exact_conv_weight(
     g:torch.Tensor, # Gradient of the output
