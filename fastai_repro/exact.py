@@ -809,7 +809,7 @@ def _grid_sample(f, x, grid, mode, padding, align):
 @_op('cudnn_grid_sampler')
 def _cudnn_grid_sample(f, x, grid): return _grid_sample(f, x, grid, 0, 0, True)
 
-# %% ../nbs/09_exact.ipynb #f84a7d12
+# %% ../nbs/09_exact.ipynb #7d6ffe23
 _plain = set('''mul neg abs sign sgn floor ceil round trunc frac relu relu6 threshold threshold_backward clamp clamp_min clamp_max maximum minimum fmax fmin max min amax amin aminmax argmax argmin
 hardtanh hardtanh_backward leaky_relu leaky_relu_backward _prelu_kernel _prelu_kernel_backward heaviside nan_to_num copysign nextafter ldexp
 eq ne lt le gt ge isnan isinf isfinite isposinf isneginf signbit logical_not logical_and logical_or logical_xor equal all any is_nonzero isin nonzero count_nonzero searchsorted bucketize
@@ -829,7 +829,9 @@ def _tensors(o):
 
 def _is_view(func): return bool(func._schema.returns) and any(a.alias_info is not None and not a.alias_info.is_write for a in func._schema.arguments)
 
-def _is_half(t): return t.dtype in (torch.float16,torch.bfloat16) or t.is_complex()
+_halves = {torch.float16,torch.bfloat16,torch.complex32,torch.complex64,torch.complex128}
+
+def _is_half(t): return t.dtype in _halves
 
 def _is_odd(t): return t.layout is not torch.strided or t.is_quantized
 
@@ -907,19 +909,21 @@ def _rule(func):
         return _into(func, g) if sum(a.is_out for a in func._schema.arguments)==1 else False
     return lambda *args, **kwargs: g(func, *args, **kwargs)
 
-# %% ../nbs/09_exact.ipynb #baf1897f
+# %% ../nbs/09_exact.ipynb #97a3ce57
 class _ExactMode(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.rules = {}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def dispatch(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         rule = self.rules.get(func, self)
         if rule is self: rule = self.rules[func] = _rule(func)
         if rule is None: return func(*args, **kwargs)
         if rule is False: return self.integers(func, args, kwargs)
-        if any(_is_half(t) for t in _tensors(args)): _refuse(f'{func} in half precision or with complex numbers', 'train in float32')
+        for o in args:
+            if isinstance(o, torch.Tensor) and _is_half(o) or isinstance(o, (list,tuple)) and any(map(_is_half, _tensors(o))):
+                _refuse(f'{func} in half precision or with complex numbers', 'train in float32')
         return rule(*args, **kwargs)
 
     def integers(self, func, args, kwargs):
@@ -927,6 +931,8 @@ class _ExactMode(TorchDispatchMode):
         res = func(*args, **kwargs)
         if any(map(_is_float, _tensors(res))): _refuse(func)
         return res
+
+_ExactMode.__torch_dispatch__ = _ExactMode.dispatch  # set afterwards, torch leaves it as it is; else each operation would first switch a compiler off
 
 _depth = []
 

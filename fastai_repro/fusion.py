@@ -135,7 +135,7 @@ def over(
     "`x`/`n`, rounded once"
     return x/n if isinstance(x, Term) else x/constant(n, x.dtype, x.device)
 
-# %% ../nbs/04_fusion.ipynb #3ada03c7
+# %% ../nbs/04_fusion.ipynb #c0b07371
 def _whole(o): return isinstance(o, int) and not isinstance(o, bool)
 
 def _type(args):
@@ -184,14 +184,16 @@ def _kernel(f, args):
     code,T,outs = written(f, args)
     several = code.startswith('template <typename T> void')
     kernel = torch.cuda.jiterator._create_multi_output_jit_fn(code, len(outs)) if several else torch.cuda.jiterator._create_jit_fn(code)
+    used = [i for i,o in enumerate(args) if _whole(o) or isinstance(o, torch.Tensor)]
+    scalar = any(isinstance(o, torch.Tensor) and not o.dim() for o in args)
+    wider = not any(_whole(o) or isinstance(o, torch.Tensor) and o.dtype is T for o in args)
     def res(*args):
-        device = next(o.device for o in args if isinstance(o, torch.Tensor))
-        inputs = [constant(o, T, device, (1,)) if _whole(o) else o for o in args if _whole(o) or isinstance(o, torch.Tensor)]
+        inputs = [constant(args[i], T, args[0].device, (1,)) if isinstance(args[i], int) else args[i] for i in used]
         shape = None
-        if not all(o.dim() for o in inputs):  # torch takes the type of a single number for weaker
+        if scalar:  # torch takes the type of a single number for weaker
             shape = torch.broadcast_shapes(*[o.shape for o in args if isinstance(o, torch.Tensor)])
             inputs = [o if o.dim() else o.view(1) for o in inputs]
-        if all(o.dtype is not T for o in inputs): inputs[0] = inputs[0].to(T)
+        if wider: inputs[0] = inputs[0].to(T)
         made = kernel(*inputs)
         return tuple(_finished(o, t, shape) for o,t in zip(made, outs)) if several else _finished(made, outs[0], shape)
     return res
@@ -209,12 +211,18 @@ def fused(
     kernels = {}
     @wraps(f)
     def res(*args):
-        if any(isinstance(o, Term) for o in args): return f(*args)
-        tensors = [o for o in args if isinstance(o, torch.Tensor)]
-        if not all(o.is_cuda and o.numel() for o in tensors): return _on_cpu(f, args)
-        key = tuple(o.dtype if isinstance(o, torch.Tensor) else int if _whole(o) else o for o in args)
-        if key not in kernels: kernels[key] = _tried(f, args)
-        return kernels[key](*args)
+        x = args[0]
+        if isinstance(x, Term): return f(*args)
+        if not x.is_cuda: return _on_cpu(f, args)
+        key = []
+        for o in args:
+            if not isinstance(o, torch.Tensor): key.append(int if _whole(o) else o)
+            elif o.is_cuda and o.numel(): key.append((o.dtype, o.dim()>0))
+            else: return f(*args)
+        key = tuple(key)
+        kernel = kernels.get(key)
+        if kernel is None: kernel = kernels[key] = _tried(f, args)
+        return kernel(*args)
     return res
 
 def _tried(f, args):
