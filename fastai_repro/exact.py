@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/exact.html.md"""
 # %% auto #0
 __all__ = ['NotExact', 'in_exact_arithmetic', 'exact_arithmetic', 'exactly', 'check_exact']
 
-# %% ../nbs/09_exact.ipynb #1f098108
+# %% ../nbs/09_exact.ipynb #0cbd0340
 import math,sys
 from contextlib import contextmanager
 from functools import lru_cache,wraps
@@ -18,8 +18,9 @@ from torch.nn.attention import SDPBackend,sdpa_kernel
 from fastai.optimizer import Optimizer
 from .exact_sums import exact_sum,exact_matmul,exact_conv,exact_conv_input,exact_conv_weight,exact_index_add,to_grid,to_integers,sum_bits
 from .exact_math import *
+from .fusion import constant,fused,over
 
-# %% ../nbs/09_exact.ipynb #1a44764d
+# %% ../nbs/09_exact.ipynb #88ce08dd
 _ops = {}
 
 def _op(*names):
@@ -28,12 +29,17 @@ def _op(*names):
         return g
     return f
 
+def _pointwise(*names):
+    "Each number of the result is made of those at its place: one kernel on a GPU"
+    def f(g):
+        g = fused(g)
+        _op(*names)(lambda f, *args, **kwargs: g(*[float(o) if type(o) is int else o for o in (*args, *kwargs.values())]))
+        return g
+    return f
+
 def _to(x, like): return x.to(like.dtype)
 
-@lru_cache(maxsize=4096)
-def _constant(v, dtype, device): return torch.full((), v, dtype=dtype, device=device)
-
-def _full(v, like): return _constant(v, like.dtype, like.device)
+def _full(v, like): return constant(v, like.dtype, like.device)
 
 def _on(v, like):
     "`v` as a tensor on the device of `like`"
@@ -82,13 +88,21 @@ def _fmod(f, x, y):
     q = x64/y64
     return _to(x64 - (q.floor() if 'remainder' in str(f) else q.trunc())*y64, x)
 
-# %% ../nbs/09_exact.ipynb #9c4d6d83
+# %% ../nbs/09_exact.ipynb #9431cac2
+def _rounded(g):
+    @wraps(g)
+    def res(x): return _to(g(x), x)
+    res = fused(res)
+    return lambda f, x: res(_float(x))
+
 for _name,_f in dict(exp=exact_exp, log=exact_log, log1p=exact_log1p, expm1=exact_expm1, sigmoid=exact_sigmoid, tanh=exact_tanh, erf=exact_erf,
-                     sin=exact_sin, cos=exact_cos, sqrt=exact_sqrt, rsqrt=exact_rsqrt).items():
-    _ops[_name] = lambda f, x, _f=_f: _to(_f(_float(x)), _float(x))
+                     sin=exact_sin, cos=exact_cos, sqrt=exact_sqrt, rsqrt=exact_rsqrt).items(): _ops[_name] = _rounded(_f)
 
 @_op('log2','log10')
 def _log2(f, x): return _to(exact_log(x)*(1/math.log(2) if 'log2' in str(f) else 0.4342944819032518), x)
+
+@fused
+def _power(x, y): return _to(exact_pow(x, y), x)
 
 @_op('pow')
 def _pow(f, x, y):
@@ -97,7 +111,7 @@ def _pow(f, x, y):
     if isinstance(y, torch.Tensor):
         if y.dim() or y.device.type!='cpu': _refuse(f'{f} with a tensor as exponent')
         y = y.item()
-    return _to(exact_pow(_float(x), y), _float(x))
+    return _power(_float(x), float(y))
 
 @_op('xlogy')
 def _xlogy(f, x, y): return torch.where(x==0, 0, _to(x*exact_log(y), x))
@@ -105,40 +119,40 @@ def _xlogy(f, x, y): return torch.where(x==0, 0, _to(x*exact_log(y), x))
 @_op('square')
 def _square(f, x): return x*x
 
-@_op('sigmoid_backward')
-def _sigmoid_backward(f, g, y): return g*((1-y)*y)
+@_pointwise('sigmoid_backward')
+def _sigmoid_backward(g, y): return g*((1-y)*y)
 
-@_op('tanh_backward')
-def _tanh_backward(f, g, y): return g*(1-y*y)
+@_pointwise('tanh_backward')
+def _tanh_backward(g, y): return g*(1-y*y)
 
-@_op('silu')
-def _silu(f, x): return _to(x.double()*exact_sigmoid(x), x)
+@_pointwise('silu')
+def _silu(x): return _to(x.double()*exact_sigmoid(x), x)
 
-@_op('silu_backward')
-def _silu_backward(f, g, x):
+@_pointwise('silu_backward')
+def _silu_backward(g, x):
     s = exact_sigmoid(x)
     return _to(g*(s*(1+x.double()*(1-s))), x)
 
 _by_tanh = 0.7978845608028654  # sqrt(2/pi)
 
-@_op('gelu')
-def _gelu(f, x, approximate='none'):
+@_pointwise('gelu')
+def _gelu(x, approximate='none'):
     x64 = x.double()
     if approximate=='none': return _to(x64*exact_normal_cdf(x), x)
     return _to((exact_tanh((x64*x64*x64*.044715+x64)*_by_tanh)+1)*x64*.5, x)
 
-@_op('gelu_backward')
-def _gelu_backward(f, g, x, approximate='none'):
+@_pointwise('gelu_backward')
+def _gelu_backward(g, x, approximate='none'):
     x64 = x.double()
     if approximate=='none': return _to(g*(exact_normal_cdf(x) + x64*(exact_exp(x64*x64*-.5)*0.3989422804014327)), x)
     t = exact_tanh((x64*x64*x64*.044715+x64)*_by_tanh)
     return _to(g*((t+1)*.5 + (1-t*t)*x64*.5*((x64*x64*(3*.044715)+1)*_by_tanh)), x)
 
-@_op('softplus')
-def _softplus(f, x, beta=1, threshold=20): return torch.where(x*beta>threshold, x, _to(exact_softplus(x*beta)/_full(beta, x), x))
+@_pointwise('softplus')
+def _softplus(x, beta=1, threshold=20): return torch.where(x*beta>threshold, x, _to(over(exact_softplus(x*beta), beta), x))
 
-@_op('softplus_backward')
-def _softplus_backward(f, g, x, beta, threshold): return torch.where(x*beta>threshold, g, _to(g*exact_sigmoid(x*beta), x))
+@_pointwise('softplus_backward')
+def _softplus_backward(g, x, beta, threshold): return torch.where(x*beta>threshold, g, _to(g*exact_sigmoid(x*beta), x))
 
 @_op('log_sigmoid_forward')
 def _log_sigmoid(f, x): return _to(-exact_softplus(-x), x),x.new_empty(0)
@@ -146,37 +160,39 @@ def _log_sigmoid(f, x): return _to(-exact_softplus(-x), x),x.new_empty(0)
 @_op('log_sigmoid_backward')
 def _log_sigmoid_backward(f, g, x, buffer): return _to(g*exact_sigmoid(-x), x)
 
-@_op('mish')
-def _mish(f, x): return _to(x.double()*exact_tanh(exact_softplus(x)), x)
+@_pointwise('mish')
+def _mish(x): return _to(x.double()*exact_tanh(exact_softplus(x)), x)
 
-@_op('mish_backward')
-def _mish_backward(f, g, x):
+@_pointwise('mish_backward')
+def _mish_backward(g, x):
     t = exact_tanh(exact_softplus(x))
     return _to(g*(t + x.double()*exact_sigmoid(x)*(1-t*t)), x)
 
-@_op('elu','celu')
-def _elu(f, x, alpha=1, scale=1, input_scale=1):
-    if 'celu' in str(f): input_scale = 1/alpha
+@_op('celu')
+def _celu(f, x, alpha=1): return _elu(x, alpha, 1., 1/alpha)
+
+@_pointwise('elu')
+def _elu(x, alpha=1, scale=1, input_scale=1):
     return torch.where(x>0, x*scale, _to(exact_expm1(x*input_scale)*(alpha*scale), x))
 
-@_op('elu_backward')
-def _elu_backward(f, g, alpha, scale, input_scale, is_result, x):
+@_pointwise('elu_backward')
+def _elu_backward(g, alpha, scale, input_scale, is_result, x):
     if is_result: return torch.where(x>0, g*scale, g*((x+alpha*scale)*input_scale))
     return torch.where(x>0, g*scale, _to(g*(exact_exp(x*input_scale)*(input_scale*alpha*scale)), x))
 
-@_op('hardsigmoid')
-def _hardsigmoid(f, x): return (x+3).clamp(0, 6)/_full(6, x)
+@_pointwise('hardsigmoid')
+def _hardsigmoid(x): return over((x+3).clamp(0, 6), 6)
 
-@_op('hardsigmoid_backward')
-def _hardsigmoid_backward(f, g, x): return torch.where((x>-3)&(x<3), g/_full(6, x), 0)
+@_pointwise('hardsigmoid_backward')
+def _hardsigmoid_backward(g, x): return torch.where((x>-3)&(x<3), over(g, 6), 0)
 
-@_op('hardswish')
-def _hardswish(f, x): return x*(x+3).clamp(0, 6)/_full(6, x)
+@_pointwise('hardswish')
+def _hardswish(x): return over(x*(x+3).clamp(0, 6), 6)
 
-@_op('hardswish_backward')
-def _hardswish_backward(f, g, x): return torch.where(x<=-3, 0, torch.where(x>=3, g, g*(x/_full(3, x)+.5)))
+@_pointwise('hardswish_backward')
+def _hardswish_backward(g, x): return torch.where(x<=-3, 0, torch.where(x>=3, g, g*(over(x, 3)+.5)))
 
-# %% ../nbs/09_exact.ipynb #6515e8ad
+# %% ../nbs/09_exact.ipynb #72f05a01
 def _count(x, dim):
     dims = range(x.dim()) if dim is None or dim==[] else [dim] if isinstance(dim, int) else dim
     return math.prod(x.shape[d] for d in dims) if x.dim() else 1
@@ -195,7 +211,7 @@ def _mean(f, x, dim=None, keepdim=False, dtype=None):
     x = x if dtype is None else x.to(dtype)
     return _as(_divided(exact_sum(x, dim, keepdim), _count(x, dim)), dtype, x)
 
-def _divided(x, n): return x/_full(n, x)
+def _divided(x, n): return over(x, n)
 
 def _variance(x, dim, correction, keepdim):
     n = _count(x, dim)
@@ -252,16 +268,25 @@ def _safe_softmax(f, x, dim, dtype=None):
     x = x if dtype is None else x.to(dtype)
     return torch.where((x==-math.inf).all(dim, keepdim=True), 0, _softmax(f, x, dim, False))
 
+@fused
+def _less_log(z, total): return _to(z-exact_log(total), z)
+
 @_op('_log_softmax')
 def _log_softmax(f, x, dim, half_to_float):
     z = x-x.amax(dim, keepdim=True) if x.numel() else x
-    return _to(z - exact_log(exact_sum(exact_exp(z), dim, True)), x)
+    return _less_log(z, exact_sum(exact_exp(z), dim, True))
+
+@fused
+def _softmax_gradient(g, y, total): return _to((g-total)*y, y)
 
 @_op('_softmax_backward_data')
-def _softmax_backward(f, g, y, dim, dtype): return _to((g-exact_sum(g*y, dim, True))*y, y)
+def _softmax_backward(f, g, y, dim, dtype): return _softmax_gradient(g, y, exact_sum(g*y, dim, True))
+
+@fused
+def _log_softmax_gradient(g, y, total): return _to(g-exact_exp(y)*total, y)
 
 @_op('_log_softmax_backward_data')
-def _log_softmax_backward(f, g, y, dim, dtype): return _to(g - exact_exp(y)*exact_sum(g, dim, True), y)
+def _log_softmax_backward(f, g, y, dim, dtype): return _log_softmax_gradient(g, y, exact_sum(g, dim, True))
 
 # %% ../nbs/09_exact.ipynb #8c57336b
 @_op('mm','bmm','_unsafe_mm')
@@ -302,40 +327,74 @@ def _conv_backward(f, g, x, w, bias_sizes, stride, padding, dilation, transposed
             _to(exact_conv_weight(*args), w) if output_mask[1] else None,
             _to(exact_sum(g, [0,*range(2, g.dim())]), w) if output_mask[2] else None)
 
-# %% ../nbs/09_exact.ipynb #542ece18
+# %% ../nbs/09_exact.ipynb #fd220fc1
+@fused
+def _mean_of(total, n, wide):
+    res = over(total, n)
+    return res if wide else res.float()
+
+def _average(total, n, like): return _mean_of(total, n, like.dtype is torch.float64)
+
+@fused
+def _deviation(x, mean):
+    c = x-mean
+    return c,c*c
+
+@fused
+def _spread(total, n, eps):
+    var = over(total, n)
+    return var,exact_rsqrt(var+eps)
+
 def _stats(x, dims, eps):
     n = math.prod(x.shape[d] for d in dims)
-    mean = _divided(exact_sum(x, dims, True), n)
-    c = x-_to(mean, x)
-    var = _divided(exact_sum(c*c, dims, True), n)
-    return c,_to(mean, x),var,_to(exact_rsqrt(var+eps), x)
+    mean = _average(exact_sum(x, dims, True), n, x)
+    c,square = _deviation(x, mean)
+    var,invstd = _spread(exact_sum(square, dims, True), n, float(eps))
+    return c,mean,var,_to(invstd, x)
 
 def _wide(p, x): return None if p is None else p.view(1, -1, *[1]*(x.dim()-2))
+
+@fused
+def _scale_and_shift(x, invstd, w, b): return x*invstd*w + b
 
 def _affine(x, w, b):
     if w is not None: x = x*w
     return x if b is None else x+b
 
-def _update(running, new, momentum): running.copy_(running*(1-momentum) + _to(new, running)*momentum)
+def _normalised(c, invstd, w, b): return _affine(c*invstd, w, b) if w is None or b is None else _scale_and_shift(c, invstd, w, b)
+
+@fused
+def _moved(running, new, momentum): return running*(1-momentum) + _to(new, running)*momentum
+
+def _update(running, new, momentum): running.copy_(_moved(running, new, float(momentum)))
+
+@fused
+def _standardized(g, x, mean, invstd):
+    xhat = (x-mean)*invstd
+    return xhat,g*xhat
+
+@fused
+def _centered(g, xhat, a, b): return g - a - xhat*b
+
+@fused
+def _centered_and_scaled(g, xhat, a, b, w, invstd): return (g - a - xhat*b)*w*invstd
 
 def _norm_backward(h, xhat, invstd, dims):
     "The gradient through a normalisation over `dims`"
     n = math.prod(xhat.shape[d] for d in dims)
-    return _centered(h, xhat, exact_sum(h, dims, True), exact_sum(h*xhat, dims, True), n)*invstd
-
-def _centered(h, xhat, a, b, n): return h - _to(_divided(a, n), h) - xhat*_to(_divided(b, n), h)
+    return _centered(h, xhat, _average(exact_sum(h, dims, True), n, h), _average(exact_sum(h*xhat, dims, True), n, h))*invstd
 
 def _batch_norm(x, w, b, mean, var, training, momentum, eps):
     dims = [0,*range(2, x.dim())]
     if not training:
         invstd = _to(exact_rsqrt(var.double()+eps), x)
-        return _affine((x-_wide(mean, x))*_wide(invstd, x), _wide(w, x), _wide(b, x)),x.new_empty(0),x.new_empty(0)
+        return _normalised(x-_wide(mean, x), _wide(invstd, x), _wide(w, x), _wide(b, x)),x.new_empty(0),x.new_empty(0)
     c,m,v,invstd = _stats(x, dims, eps)
     n = x.numel()//x.shape[1]
     if mean is not None:
         _update(mean, m.flatten(), momentum)
         _update(var, v.flatten()*(n/max(n-1, 1)), momentum)
-    return _affine(c*invstd, _wide(w, x), _wide(b, x)),m.flatten(),invstd.flatten()
+    return _normalised(c, invstd, _wide(w, x), _wide(b, x)),m.flatten(),invstd.flatten()
 
 @_op('native_batch_norm','_native_batch_norm_legit','cudnn_batch_norm','_native_batch_norm_legit_no_training','_batch_norm_with_update','_batch_norm_no_update')
 def _native_batch_norm(f, x, w, b, mean, var, *args):
@@ -362,16 +421,22 @@ def _general_batch_norm_backward(f, g, x, w, mean, var, save_mean, save_invstd, 
 def _batch_norm_backward(g, x, w, mean, var, save_mean, save_invstd, train, eps, output_mask):
     dims,g = [0,*range(2, x.dim())],g.to(x.dtype)
     if not train: save_mean,save_invstd = mean,_to(exact_rsqrt(var.double()+eps), x)
-    xhat,invstd = (x-_wide(save_mean, x))*_wide(save_invstd, x),_wide(save_invstd, x)
-    a,b = exact_sum(g, dims, True),exact_sum(g*xhat, dims, True)
-    h = _centered(g, xhat, a, b, x.numel()//x.shape[1]) if train else g
-    return _affine(h, _wide(w, x), None)*invstd if output_mask[0] else None,_to(b, x).flatten() if output_mask[1] else None,_to(a, x).flatten() if output_mask[2] else None
+    w,invstd,n = _wide(w, x),_wide(save_invstd, x),x.numel()//x.shape[1]
+    xhat,product = _standardized(g, x, _wide(save_mean, x), invstd)
+    a,b = exact_sum(g, dims, True),exact_sum(product, dims, True)
+    return (_batch_norm_gradient(g, xhat, a, b, w, invstd, n if train else 0) if output_mask[0] else None,
+            _to(b, x).flatten() if output_mask[1] else None, _to(a, x).flatten() if output_mask[2] else None)
 
-# %% ../nbs/09_exact.ipynb #8ea51d0d
+def _batch_norm_gradient(g, xhat, a, b, w, invstd, n):
+    if not n: return _affine(g, w, None)*invstd
+    a,b = _average(a, n, g),_average(b, n, g)
+    return _centered(g, xhat, a, b)*invstd if w is None else _centered_and_scaled(g, xhat, a, b, w, invstd)
+
+# %% ../nbs/09_exact.ipynb #6d6ddb62
 @_op('native_layer_norm')
 def _layer_norm(f, x, shape, w, b, eps):
     c,m,_,invstd = _stats(x, range(x.dim()-len(shape), x.dim()), eps)
-    return _affine(c*invstd, w, b),m,invstd
+    return _normalised(c, invstd, w, b),m,invstd
 
 @_op('native_layer_norm_backward')
 def _layer_norm_backward(f, g, x, shape, mean, invstd, w, b, output_mask):
@@ -746,7 +811,7 @@ def _grid_sample(f, x, grid, mode, padding, align):
 @_op('cudnn_grid_sampler')
 def _cudnn_grid_sample(f, x, grid): return _grid_sample(f, x, grid, 0, 0, True)
 
-# %% ../nbs/09_exact.ipynb #f84a7d12
+# %% ../nbs/09_exact.ipynb #7d6ffe23
 _plain = set('''mul neg abs sign sgn floor ceil round trunc frac relu relu6 threshold threshold_backward clamp clamp_min clamp_max maximum minimum fmax fmin max min amax amin aminmax argmax argmin
 hardtanh hardtanh_backward leaky_relu leaky_relu_backward _prelu_kernel _prelu_kernel_backward heaviside nan_to_num copysign nextafter ldexp
 eq ne lt le gt ge isnan isinf isfinite isposinf isneginf signbit logical_not logical_and logical_or logical_xor equal all any is_nonzero isin nonzero count_nonzero searchsorted bucketize
@@ -766,7 +831,9 @@ def _tensors(o):
 
 def _is_view(func): return bool(func._schema.returns) and any(a.alias_info is not None and not a.alias_info.is_write for a in func._schema.arguments)
 
-def _is_half(t): return t.dtype in (torch.float16,torch.bfloat16) or t.is_complex()
+_halves = {torch.float16,torch.bfloat16,torch.complex32,torch.complex64,torch.complex128}
+
+def _is_half(t): return t.dtype in _halves
 
 def _is_odd(t): return t.layout is not torch.strided or t.is_quantized
 
@@ -789,8 +856,11 @@ def _refuse(what, remedy=None):
     remedy = remedy or next((v for k,v in _remedies.items() if k in what), 'exchange it for operations that have one, or leave out `exact=True`')
     raise NotExact(f"{what}{_caller()} has no definition here that gives the same bits on every machine: {remedy}")
 
-# %% ../nbs/09_exact.ipynb #88bfce85
-_here = dict(add=lambda f, x, y, alpha=1: x.add_(y if alpha==1 else y*alpha), addcmul=lambda f, x, a, b, value=1: x.add_(a*b if value==1 else (a*b).mul_(value)),
+# %% ../nbs/09_exact.ipynb #06e3643d
+@fused
+def _plus_product(x, a, b, value): return x + a*b*value
+
+_here = dict(add=lambda f, x, y, alpha=1: x.add_(y if alpha==1 else y*alpha), addcmul=lambda f, x, a, b, value=1: x.copy_(_plus_product(x, a, b, float(value))) if x.is_cuda and x.is_floating_point() else x.add_(a*b if value==1 else (a*b).mul_(value)),
              addcdiv=lambda f, x, a, b, value=1: x.add_(a/b if value==1 else (a/b).mul_(value)))  # these spare a copy
 
 def _in_place(f, g, base):
@@ -841,19 +911,21 @@ def _rule(func):
         return _into(func, g) if sum(a.is_out for a in func._schema.arguments)==1 else False
     return lambda *args, **kwargs: g(func, *args, **kwargs)
 
-# %% ../nbs/09_exact.ipynb #baf1897f
+# %% ../nbs/09_exact.ipynb #97a3ce57
 class _ExactMode(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.rules = {}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def dispatch(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         rule = self.rules.get(func, self)
         if rule is self: rule = self.rules[func] = _rule(func)
         if rule is None: return func(*args, **kwargs)
         if rule is False: return self.integers(func, args, kwargs)
-        if any(_is_half(t) for t in _tensors(args)): _refuse(f'{func} in half precision or with complex numbers', 'train in float32')
+        for o in args:
+            if isinstance(o, torch.Tensor) and _is_half(o) or isinstance(o, (list,tuple)) and any(map(_is_half, _tensors(o))):
+                _refuse(f'{func} in half precision or with complex numbers', 'train in float32')
         return rule(*args, **kwargs)
 
     def integers(self, func, args, kwargs):
@@ -861,6 +933,8 @@ class _ExactMode(TorchDispatchMode):
         res = func(*args, **kwargs)
         if any(map(_is_float, _tensors(res))): _refuse(func)
         return res
+
+_ExactMode.__torch_dispatch__ = _ExactMode.dispatch  # set afterwards, torch leaves it as it is; else each operation would first switch a compiler off
 
 _depth = []
 

@@ -9,13 +9,14 @@ __all__ = ['exact_exp', 'exact_log', 'exact_log1p', 'exact_sqrt', 'exact_rsqrt',
            'exact_softplus', 'exact_erf', 'exact_normal_cdf', 'exact_sin', 'exact_cos', 'exact_pow', 'random_bits',
            'draw_key', 'random_uniform', 'random_normal', 'random_below', 'random_order']
 
-# %% ../nbs/08_exact_math.ipynb #e45f0750
+# %% ../nbs/08_exact_math.ipynb #ab88ad43
 import math
 from decimal import Decimal,localcontext
-from functools import lru_cache,wraps
+from functools import lru_cache,partial
 import torch
+from .fusion import fused,look,over
 
-# %% ../nbs/08_exact_math.ipynb #7f1eee8c
+# %% ../nbs/08_exact_math.ipynb #b93f1bba
 def _exact(f, *args):
     with localcontext() as ctx:
         ctx.prec = 60
@@ -60,27 +61,18 @@ def _erf_terms():
 
 def _erf_table(k): return [row[k] for row in _erf_terms()]
 
-@lru_cache(maxsize=None)
-def _table(device, f, *args): return torch.tensor(_exact(f, *args), dtype=torch.float64, device=device)
+_powers_of_e,_inverse,_logs = (partial(_exact, o) for o in (_exp_table, _inverses, _log_table))
+_sin_table,_cos_table = (partial(_exact, _circle, k) for k in (0, 1))
+_erf_tables = [partial(_exact, _erf_table, k) for k in range(7)]
 
-def _look(x, index, f, *args): return _table(x.device, f, *args).take(index)  # a copy, also for a single index
-
-# %% ../nbs/08_exact_math.ipynb #3790a83f
+# %% ../nbs/08_exact_math.ipynb #588d4390
 def _horner(x, *coefs):
     "A polynomial, highest power first: a multiplication and an addition at a time"
     res = x*coefs[0]
     for c in coefs[1:-1]: res = res.add_(c).mul_(x)
     return res.add_(coefs[-1])
 
-def _in_pieces(f):
-    "On the CPU, a piece at a time that stays in its cache. Each number is computed for itself, so that changes nothing else"
-    @wraps(f)
-    def res(x):
-        if x.device.type!='cpu' or x.numel()<=2**16: return f(x)
-        return torch.cat([f(o) for o in x.reshape(-1).split(2**15)]).view(x.shape)
-    return res
-
-@_in_pieces
+@fused
 def exact_exp(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -89,9 +81,9 @@ def exact_exp(
     k = (x*(256/_ln2)).round_()
     p = _horner(x - k*(_ln2/256), 1/24, 1/6, .5, 1., 1.)
     k = k.long()
-    return p.mul_(_look(x, k&255, _exp_table)).mul_((((k>>8)+1023)<<52).view(torch.float64))
+    return p.mul_(look(k&255, _powers_of_e)).mul_((((k>>8)+1023)<<52).view(torch.float64))
 
-@_in_pieces
+@fused
 def exact_log(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -100,13 +92,13 @@ def exact_log(
     bits = x.contiguous().view(torch.int64)
     past = bits-(0x3fe6<<48)  # from 11/16 on
     j,e = (past>>44)&255,past>>52
-    r = (bits-(e<<52)).view(torch.float64)*_look(x, j, _inverses) - 1.
-    res = _look(x, j, _log_table) + _horner(r, -1/6, 1/5, -1/4, 1/3, -1/2, 1.)*r
+    r = (bits-(e<<52)).view(torch.float64)*look(j, _inverse) - 1.
+    res = look(j, _logs) + _horner(r, -1/6, 1/5, -1/4, 1/3, -1/2, 1.)*r
     res = e.double().mul_(_ln2).add_(res)
     res = torch.where(x>0, res, torch.where(x==0, -math.inf, math.nan))
     return torch.where(x==math.inf, math.inf, res)
 
-@_in_pieces
+@fused
 def exact_log1p(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -115,14 +107,15 @@ def exact_log1p(
     u = x+1.
     return torch.where(x==math.inf, math.inf, exact_log(u) + (x-(u-1.))/u)
 
-# %% ../nbs/08_exact_math.ipynb #a6eb37b6
-@_in_pieces
+# %% ../nbs/08_exact_math.ipynb #25260b71
+@fused
 def exact_sqrt(
     x:torch.Tensor, # Any floats; rounded to float32 at first
 )->torch.Tensor: # float32
     "The correctly rounded square root"
     return x.float().double().sqrt_().float()
 
+@fused
 def exact_rsqrt(
     x:torch.Tensor, # Any floats; rounded to float32 at first
 )->torch.Tensor: # float32
@@ -130,8 +123,8 @@ def exact_rsqrt(
     root = exact_sqrt(x)
     return torch.ones_like(root)/root
 
-# %% ../nbs/08_exact_math.ipynb #f542d494
-@_in_pieces
+# %% ../nbs/08_exact_math.ipynb #551a36ff
+@fused
 def exact_sigmoid(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -139,7 +132,7 @@ def exact_sigmoid(
     bottom = exact_exp(-x).add_(1.)
     return torch.ones_like(bottom)/bottom
 
-@_in_pieces
+@fused
 def exact_tanh(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -149,7 +142,7 @@ def exact_tanh(
     large = ((1.-e)/(e+1.)).copysign_(x)
     return torch.where(x.abs()<1/16, _horner(x*x, 62/2835, -17/315, 2/15, -1/3, 1.)*x, large)
 
-@_in_pieces
+@fused
 def exact_expm1(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -157,14 +150,14 @@ def exact_expm1(
     x = x.double()
     return torch.where(x.abs()<1/32, _horner(x, 1/5040, 1/720, 1/120, 1/24, 1/6, .5, 1.)*x, exact_exp(x)-1.)
 
-@_in_pieces
+@fused
 def exact_softplus(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
     "log(1+e^x)"
     return x.double().clamp(min=0.) + exact_log1p(exact_exp(-x.abs()))
 
-@_in_pieces
+@fused
 def exact_erf(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
@@ -173,38 +166,39 @@ def exact_erf(
     j = (a*64).round_()
     d = a - j*(1/64)
     j = j.long().clamp_(0, 384)
-    res = _look(a, j, _erf_table, 6)
-    for k in range(5, -1, -1): res = res.mul_(d).add_(_look(a, j, _erf_table, k))
+    res = look(j, _erf_tables[6])
+    for k in range(5, -1, -1): res = res.mul_(d).add_(look(j, _erf_tables[k]))
     return res.copysign_(x.double())
 
+@fused
 def exact_normal_cdf(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
     "The distribution function of the normal distribution"
     return (exact_erf(x.double()*0.7071067811865476)+1.)*.5
 
-# %% ../nbs/08_exact_math.ipynb #ca9538ca
+# %% ../nbs/08_exact_math.ipynb #4b4255a1
 def _turn(v):
     "sin and cos of `v` full turns, `v` in [0,1)"
     j = (v*256).floor_()
     d = (v - (j+.5)*(1/256)).mul_(2*_pi)
     j,d2 = j.long().clamp_(0, 255),d*d
     cos,sin = _horner(d2, 1/24, -.5, 1.),_horner(d2, 1/120, -1/6, 1.)*d
-    s,c = _look(v, j, _circle, 0),_look(v, j, _circle, 1)
+    s,c = look(j, _sin_table),look(j, _cos_table)
     return s*cos + c*sin, c*cos - s*sin
 
 def _turns(x):
     v = x.double()*(1/(2*_pi))
     return v - v.floor()
 
-@_in_pieces
+@fused
 def exact_sin(
     x:torch.Tensor, # Angles
 )->torch.Tensor: # float64
     "Sine"
     return torch.where(x.abs()<2**-12, x.double(), _turn(_turns(x))[0])
 
-@_in_pieces
+@fused
 def exact_cos(
     x:torch.Tensor, # Angles
 )->torch.Tensor: # float64
@@ -225,12 +219,19 @@ def exact_pow(
         square,n = square*square,n>>1
     return torch.ones_like(res)/res if y<0 else res
 
-# %% ../nbs/08_exact_math.ipynb #ae848952
+# %% ../nbs/08_exact_math.ipynb #cf2baae4
 def _signed(n): return n-2**64 if n>=2**63 else n
 
 _gamma,_mixers = _signed(0x9E3779B97F4A7C15),((30,_signed(0xBF58476D1CE4E5B9)),(27,_signed(0x94D049BB133111EB)))
 
 def _shifted(z, n): return (z>>n)&(2**(64-n)-1)
+
+def _places(key, n, device, first=0): return torch.arange(first+1, first+n+1, device=device)*_gamma + key
+
+@fused
+def _mixed(z):
+    for shift,factor in _mixers: z = (z^_shifted(z, shift))*factor
+    return z^_shifted(z, 31)
 
 def random_bits(
     key:int, # From -2**63 to 2**63-1
@@ -239,9 +240,7 @@ def random_bits(
     first:int=0, # The first place
 )->torch.Tensor: # int64
     "64 random bits for each of `n` places"
-    z = torch.arange(first+1, first+n+1, device=device)*_gamma + key
-    for shift,factor in _mixers: z = (z^_shifted(z, shift))*factor
-    return z^_shifted(z, 31)
+    return _mixed(_places(key, n, device, first))
 
 def draw_key(
     generator:torch.Generator=None, # Default: torch's CPU generator, for all devices
@@ -252,7 +251,17 @@ def draw_key(
     generator.set_offset(offset+4)
     return random_bits(_signed(generator.initial_seed()%2**64), 1)[0].item()^random_bits(offset, 1)[0].item()
 
-# %% ../nbs/08_exact_math.ipynb #b2d33bb2
+# %% ../nbs/08_exact_math.ipynb #45e42e42
+@fused
+def _fraction(z, bits): return _shifted(_mixed(z), 64-int(bits)).double()*2.**-bits
+
+@fused
+def _gauss(z):
+    "Box and Muller: a radius from 40 bits, an angle from 24"
+    z = _mixed(z)
+    radius = exact_sqrt(exact_log((_shifted(z, 24)+1).double()*2.**-40)*-2.)
+    return radius.double()*_turn((z&(2**24-1)).double()*2.**-24)[1]
+
 def random_uniform(
     key:int, # Key of the draw
     n:int, # How many
@@ -260,7 +269,7 @@ def random_uniform(
     bits:int=24, # Resolution
 )->torch.Tensor: # float64, in [0,1)
     "Uniform numbers"
-    return _shifted(random_bits(key, n, device), 64-bits).double()*2.**-bits
+    return _fraction(_places(key, n, device), float(bits))
 
 def random_normal(
     key:int, # Key of the draw
@@ -269,11 +278,7 @@ def random_normal(
     first:int=0, # The first place
 )->torch.Tensor: # float64
     "Normal numbers"
-    if n>2**15 and torch.device(device or 'cpu').type=='cpu':  # in pieces that stay in the cache
-        return torch.cat([random_normal(key, min(2**15, n-i), device, first+i) for i in range(0, n, 2**15)])
-    z = random_bits(key, n, device, first)
-    radius = exact_sqrt(exact_log((_shifted(z, 24)+1).double()*2.**-40)*-2.)
-    return radius.double()*_turn((z&(2**24-1)).double()*2.**-24)[1]
+    return _gauss(_places(key, n, device, first))
 
 def random_below(
     key:int, # Key of the draw

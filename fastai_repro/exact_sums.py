@@ -8,10 +8,10 @@ Docs: https://fastai-repro.github.io/fastai_repro/exact_sums.html.md"""
 __all__ = ['sum_bits', 'product_bits', 'to_grid', 'exact_sum', 'to_integers', 'exact_index_add', 'exact_matmul', 'exact_conv',
            'exact_conv_input', 'exact_conv_weight']
 
-# %% ../nbs/07_exact_sums.ipynb #2fcbc250
+# %% ../nbs/07_exact_sums.ipynb #fd113fe2
 import math
-from functools import lru_cache
 import torch
+from .fusion import fused
 
 # %% ../nbs/07_exact_sums.ipynb #fee45e80
 def _log2(n): return max(int(n)-1, 0).bit_length()  # rounded up
@@ -28,16 +28,36 @@ def product_bits(
     "How many bits the factors may have, so that a sum of `n` products is exact in float64"
     return min((53-_log2(n))//2, 24)
 
-# %% ../nbs/07_exact_sums.ipynb #42023d95
-_layouts = {torch.float32:(torch.int32,23,255,1), torch.float64:(torch.int64,52,2047,800)}  # integers of that size, bits of the mantissa, largest exponent, smallest that is told apart
+# %% ../nbs/07_exact_sums.ipynb #131d1d8e
+_least = {torch.float32:-125., torch.float64:-222.}  # exponents that are told apart
 
-@lru_cache(maxsize=None)
-def _powers(dtype, bits, device):
-    "For each exponent field what brings numbers to the grid, and what brings them back"
-    _,_,last,least = _layouts[dtype]
-    exponents = [max(o, least)-last//2+1 for o in range(last)]
-    scale,unit = [math.ldexp(1., bits-o) for o in exponents],[math.ldexp(1., o-bits) for o in exponents]
-    return torch.tensor([*scale,1.], dtype=torch.float64, device=device),torch.tensor([*unit,math.nan], dtype=torch.float64, device=device)
+def _exponent(top, least):
+    "That of the power of two above `top`, and whether `top` is a number"
+    field = (top.double().view(torch.int64)>>52)&2047
+    return (field-1022).clamp(min=least),field!=2047
+
+def _power(n): return ((n+1023)<<52).view(torch.float64)
+
+@fused
+def _cut(x, top, bits, least):
+    e,finite = _exponent(top, int(least))
+    return torch.mul(x, torch.where(finite, _power(bits-e), 1.)).round_()
+
+@fused
+def _unit(top, bits, least):
+    e,finite = _exponent(top, int(least))
+    return torch.where(finite, _power(e-bits), math.nan)
+
+@fused
+def _uncut(q, top, bits, least): return q*_unit(top, bits, least)
+
+@fused
+def _uncut_product(q, a, b, bits, least): return (q+0.)*(_unit(a, bits, least)*_unit(b, bits, least))  # zero has one sign
+
+def _largest(x, dims):
+    "The largest of |`x`| over `dims`, NaN if there is one"
+    if not dims: return x.abs()
+    return torch.linalg.vector_norm(x, math.inf, dims, True) if x.is_cuda else x.abs().amax(dims, keepdim=True)
 
 def to_grid(
     x:torch.Tensor, # Floats
@@ -45,19 +65,20 @@ def to_grid(
     dims, # Dimensions that share a power of two
 )->tuple: # `x` as integers in float64, and what they are to be multiplied by, with `dims` kept as 1
     "Cut `x` to integers of `bits` bits below the largest power of two over `dims`"
-    dims = tuple(dims)
-    if not x.numel(): return x.double(),torch.ones([1 if i in dims else n for i,n in enumerate(x.shape)], dtype=torch.float64, device=x.device)
-    if not x.dim():
-        q,unit = to_grid(x[None], bits, (0,))
-        return q[0],unit[0]
-    top = x.abs()
-    if dims: top = top.amax(dims, keepdim=True)
-    integers,mantissa,last,_ = _layouts[x.dtype]
-    field = (top.view(integers)>>mantissa).bitwise_and_(last).flatten()
-    scale,unit = (o.index_select(0, field).view(top.shape) for o in _powers(x.dtype, bits, x.device))
-    return torch.mul(x, scale).round_(),unit
+    q,top = _grid(x, bits, dims)
+    return q,_unit(top, bits, _least[x.dtype])
 
-# %% ../nbs/07_exact_sums.ipynb #8562386e
+def _grid(x, bits, dims):
+    "As `to_grid`, with the largest number in place of the unit"
+    dims = tuple(dims)
+    if not x.numel(): return x.double(),torch.ones([1 if i in dims else n for i,n in enumerate(x.shape)], dtype=x.dtype, device=x.device)
+    if not x.dim():
+        q,top = _grid(x[None], bits, (0,))
+        return q[0],top[0]
+    top = _largest(x, dims)
+    return _cut(x, top, bits, _least[x.dtype]),top
+
+# %% ../nbs/07_exact_sums.ipynb #5794a8a6
 def _dims_of(x, dim):
     if dim is None or isinstance(dim, (list,tuple)) and not len(dim): return tuple(range(x.dim()))
     return tuple(sorted({d%max(x.dim(), 1) for d in ([dim] if isinstance(dim, int) else dim)})) if x.dim() else ()
@@ -72,8 +93,8 @@ def exact_sum(
     if not dims: return x.double()
     n = math.prod(x.shape[d] for d in dims)
     if not n: return x.double().sum(dims, keepdim=keepdim)
-    q,unit = to_grid(x, sum_bits(n), dims)
-    res = q.sum(dims, keepdim=True)*unit
+    q,top = _grid(x, sum_bits(n), dims)
+    res = _uncut(q.sum(dims, keepdim=True), top, sum_bits(n), _least[x.dtype])
     return res if keepdim else res.squeeze(dims)
 
 # %% ../nbs/07_exact_sums.ipynb #aea529da
@@ -94,7 +115,7 @@ def exact_index_add(
     q,unit = to_integers(x, max(len(x), 1))
     return torch.zeros(size, *x.shape[1:], dtype=torch.int64, device=x.device).index_add_(0, index, q).double()*unit
 
-# %% ../nbs/07_exact_sums.ipynb #14df2b10
+# %% ../nbs/07_exact_sums.ipynb #8093213f
 _chunk = 2**21
 
 def exact_matmul(
@@ -104,11 +125,12 @@ def exact_matmul(
     "The matrix product, the same in every order"
     k = a.shape[-1]
     bits = product_bits(min(k, _chunk))
-    (qa,ua),(qb,ub) = to_grid(a, bits, (a.dim()-1,)),to_grid(b, bits, (b.dim()-2,))
-    if k<=_chunk: return (qa@qb).add_(0.).mul_(ua*ub)  # zero has one sign
-    return sum((qa[...,i:i+_chunk]@qb[...,i:i+_chunk,:]).long() for i in range(0, k, _chunk)).double()*(ua*ub)
+    (qa,ta),(qb,tb) = _grid(a, bits, (a.dim()-1,)),_grid(b, bits, (b.dim()-2,))
+    if k<=_chunk: q = qa@qb
+    else: q = sum((qa[...,i:i+_chunk]@qb[...,i:i+_chunk,:]).long() for i in range(0, k, _chunk)).double()
+    return _uncut_product(q, ta, tb, bits, _least[a.dtype])
 
-# %% ../nbs/07_exact_sums.ipynb #0e68838c
+# %% ../nbs/07_exact_sums.ipynb #43c6c379
 def _but(x, *dims): return tuple(d for d in range(x.dim()) if d not in dims)
 
 def exact_conv(
@@ -119,10 +141,11 @@ def exact_conv(
     "The convolution of `x`, the same in every order"
     terms = w[:,0].numel()//groups if transposed else w[0].numel()
     bits,out = product_bits(terms),int(transposed)
-    (qx,ux),(qw,uw) = to_grid(x, bits, _but(x, 0)),to_grid(w, bits, _but(w, out))
-    uw = uw.view(1, -1, *[1]*(x.dim()-2))
-    if transposed: uw = uw.repeat(1, groups, *[1]*(x.dim()-2))
-    return torch.convolution(qx, qw, None, stride, padding, dilation, transposed, output_padding, groups).add_(0.).mul_(ux*uw)
+    (qx,tx),(qw,tw) = _grid(x, bits, _but(x, 0)),_grid(w, bits, _but(w, out))
+    tw = tw.view(1, -1, *[1]*(x.dim()-2))
+    if transposed: tw = tw.repeat(1, groups, *[1]*(x.dim()-2))
+    q = torch.convolution(qx, qw, None, stride, padding, dilation, transposed, output_padding, groups)
+    return _uncut_product(q, tx, tw, bits, _least[x.dtype])
 
 def exact_conv_input(
     g:torch.Tensor, # Gradient of the output
@@ -133,11 +156,12 @@ def exact_conv_input(
     "The gradient of `x`"
     terms = w[0].numel() if transposed else w[:,0].numel()//groups
     bits,out = product_bits(terms),int(not transposed)
-    (qg,ug),(qw,uw) = to_grid(g, bits, _but(g, 0)),to_grid(w, bits, _but(w, out))
-    uw = uw.view(1, -1, *[1]*(x.dim()-2))
-    if not transposed: uw = uw.repeat(1, groups, *[1]*(x.dim()-2))
+    (qg,tg),(qw,tw) = _grid(g, bits, _but(g, 0)),_grid(w, bits, _but(w, out))
+    tw = tw.view(1, -1, *[1]*(x.dim()-2))
+    if not transposed: tw = tw.repeat(1, groups, *[1]*(x.dim()-2))
     like = qg.new_empty(()).expand(x.shape)
-    return torch.ops.aten.convolution_backward(qg, like, qw, None, stride, padding, dilation, transposed, output_padding, groups, [True,False,False])[0].add_(0.).mul_(ug*uw)
+    q = torch.ops.aten.convolution_backward(qg, like, qw, None, stride, padding, dilation, transposed, output_padding, groups, [True,False,False])[0]
+    return _uncut_product(q, tg, tw, bits, _least[g.dtype])
 
 def exact_conv_weight(
     g:torch.Tensor, # Gradient of the output
