@@ -4,7 +4,7 @@
     python .ci/docs.py
     python -m http.server -d _docs
 """
-import ast,base64,html,inspect,json,os,re,shutil,subprocess,sys,tomllib,warnings
+import argparse,ast,base64,inspect,json,os,re,shutil,subprocess,sys,tomllib,warnings
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -36,7 +36,7 @@ def annotation(o):
     text = o if isinstance(o, str) else inspect.formatannotation(o)
     return '`' + re.sub(r'\b(?:\w+\.)+(?=\w)', '', text) + '`'
 
-def default(o): return '' if o is inspect.Parameter.empty else f'`{getattr(o, "__name__", None) or repr(o)}`'
+def default(o): return '' if o is inspect.Parameter.empty or repr(o)=='<factory>' else f'`{getattr(o, "__name__", None) or repr(o)}`'
 
 def signature(name, o):
     "The call, without types and comments, which stand in the table"
@@ -44,6 +44,7 @@ def signature(name, o):
     except (TypeError,ValueError): return name
     args = [re.sub(r'=<(?:function|class) \'?(?:.*\.)?(\w+).*>', r'=\1', str(p.replace(annotation=p.empty))) for p in params if p.name!='self']
     line = f'{name}({", ".join(args)})'
+    line,args = line.replace('<factory>', '...'),[o.replace('<factory>', '...') for o in args]
     return line if len(line)<=88 else f'{name}(\n    ' + ',\n    '.join(args) + ')'
 
 def parameters(o):
@@ -69,12 +70,18 @@ def reference():
         text += [api(name, o, 2), *(api(k, m) for k,m in (methods(name, o) if isinstance(o, type) else ()))]
     return '\n\n'.join(text)
 
+def options(parser):
+    "The table of a command's arguments"
+    rows = [(', '.join(o.option_strings) or o.dest, plain(o.help)) for o in parser._actions if o.help!=argparse.SUPPRESS]
+    return '\n'.join(['| argument | |', '|---|---|', *(f'| `{name}` | {text} |' for name,text in rows)])
+
 def commands():
-    os.environ['COLUMNS'] = '92'
-    text = ['# Commands', 'For the terminal. Each says its version with `--version`.']
+    text = ['# Commands', 'For the terminal.']
     for name,path in sorted(project['scripts'].items()):
         module,_,f = path.partition(':')
-        text += [f'## `{name}` {{ #{name} }}', '```text\n' + anno_parser(getattr(import_module(module), f), prog=name).format_help().strip() + '\n```']
+        f = getattr(import_module(module), f)
+        parser = anno_parser(f.__wrapped__, prog=name)
+        text += [f'## `{name}` {{ #{name} .api }}', f.__doc__, options(parser)]
     return '\n\n'.join(text)
 
 # Cells
