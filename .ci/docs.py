@@ -201,7 +201,7 @@ def room_of(path):
 
 def title_of(text, stem):
     m = re.search(r'^# (.*)$', text, flags=re.M)
-    return m[1].strip().replace('`', '') if m else stem.replace('_', ' ').capitalize()
+    return m[1].strip().replace('`', '') if m else re.sub('[ch][p0-9]+[u0]$', lambda o: o[0].upper(), stem.replace('_', ' ').capitalize())
 
 # Pages
 
@@ -239,7 +239,7 @@ def tables():
         text = path.read_text(encoding='utf-8')
         title = title_of(text, path.stem)
         if not re.search('^# ', text, flags=re.M): text = f'# {title}\n\n{text}'
-        write(f'results/{path.name}', adapted(text, path.parent, 'results'))
+        write(f'results/{path.name}', '---\nsearch:\n  exclude: true\n---\n' + adapted(text, path.parent, 'results'))
         if title in seen: title += f' ({path.stem.replace("_", " ")})'
         seen.add(title)
         yield {title: f'results/{path.name}'}
