@@ -22,7 +22,7 @@ project = tomllib.loads((root/'pyproject.toml').read_text(encoding='utf-8'))['pr
 source = project['urls']['Source']
 package = import_module(project['name'])
 start = 'index quickstart 40_promise 49_improvement'.split()
-parts = {'0':'Foundations', '1':'Objects and their bits', '2':'Data and records', '3':'Runs', '4':'Comparing', '6':'The demo'}
+parts = {'0':'Foundations', '1':'Objects and their bits', '2':'Data and records', '3':'Runs', '4':'Comparing', '5':'Commands', '6':'Commands'}
 
 # Names and their parameters
 
@@ -226,7 +226,9 @@ def lessons():
         text,room = lesson(path)
         page = page_names()[path]
         write(page, text)
-        group = (groups['Start'] if path.stem in start else rooms[parts[path.stem[0]]] if room else groups['Recipes' if path.stem[0]=='5' else 'Measured'])
+        number = path.stem[0]
+        inside = room or number in '0123' or path.stem.endswith('_tests')
+        group = groups['Start'] if path.stem in start else rooms[parts[number]] if inside else groups['Recipes' if number=='5' else 'Measured']
         group.append({title_of(text, path.stem): page})
     groups['Start'].sort(key=lambda o: [page_names()[root/'nbs'/f'{k}.ipynb'] for k in start].index(next(iter(o.values()))))
     groups['How it works'] = [{k:v} for k,v in rooms.items() if v]
