@@ -2,9 +2,9 @@
 
     python .ci/figures.py
 
-Two kinds are looked at. A table that a notebook shows from a file, and stores as the output of a cell, must still have the rows of that file.
-And a paragraph, list or table after `<!-- figures: benchmarks/results/NAME.md -->` may only have numbers that stand in the files named there,
-as they are or rounded. Numbers in code and in links are left out.
+Two kinds are looked at. A table that a notebook shows from a file, and stores as the output of a cell, must still have the rows of that
+file. And a paragraph, list or table after `<!-- figures: benchmarks/results/NAME.md -->` may only have numbers that stand in the files named
+there, as they are or rounded. Numbers in code and in links are left out.
 """
 import json,re,sys
 from pathlib import Path

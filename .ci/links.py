@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote,urlsplit
 
 root = Path(__file__).resolve().parent.parent
+results = root/'benchmarks'/'results'
 
 def markdown(path):
     "The text of a Markdown file or of a notebook's Markdown cells, without code"
@@ -54,13 +55,14 @@ def broken(path, base):
         parts = urlsplit(link)
         if parts.scheme or parts.netloc: continue
         file,anchor = target(path, link, base),unquote(parts.fragment)
-        if not file.exists() or anchor and not anchor.startswith('__') and file.suffix in ('.md','.ipynb','.html') and anchor not in read(file)[1]: yield link
+        has_anchors = file.suffix in ('.md','.ipynb','.html') and not anchor.startswith('__')  # which scripts of the site make
+        if not file.exists() or anchor and has_anchors and anchor not in read(file)[1]: yield link
 
 def main(site=None):
     base = Path(site).resolve() if site else root
-    files = (sorted(o for o in base.rglob('*.html') if o.name!='404.html') if site else
-             [*(root/o for o in ('README.md','CHANGELOG.md','CONTRIBUTING.md')), *sorted((root/'nbs').glob('*.ipynb')), *sorted((root/'benchmarks'/'results').glob('*.md'))])
-    found = [f'{o.relative_to(base)}: {link}' for o in files for link in broken(o, base)]
+    files = [o for o in base.rglob('*.html') if o.name!='404.html'] if site else [
+        *(root/o for o in ('README.md','CHANGELOG.md','CONTRIBUTING.md')), *(root/'nbs').glob('*.ipynb'), *results.glob('*.md')]
+    found = [f'{o.relative_to(base)}: {link}' for o in sorted(files) for link in broken(o, base)]
     print(*found, f'{len(files)} files, {sum(len(read(o)[0]) for o in files)} links, {len(found)} broken', sep='\n')
     return bool(found)
 

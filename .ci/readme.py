@@ -1,4 +1,4 @@
-"""Makes README.md from nbs/index.ipynb: the cells that are not hidden, with their text outputs; of those with `echo: false` the output alone.
+"""Makes README.md from nbs/index.ipynb: the cells that are not hidden, with their text outputs; of `echo: false` cells the output alone.
 
     python .ci/readme.py           write README.md
     python .ci/readme.py --check   exit with status 1 if README.md is not what the notebook gives

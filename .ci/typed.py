@@ -1,7 +1,7 @@
 """Makes `fastai_repro/__init__.pyi`: names are imported when they are first used, which editors and type checkers can't follow.
 
     python .ci/typed.py            write it
-    python .ci/typed.py --check    exit with status 1 if it is not what `__init__.py` gives, or if mypy reads the programs below otherwise than expected
+    python .ci/typed.py --check    exit with status 1 if it is not what `__init__.py` gives, or if mypy does not read the lines below as it should
 """
 import re,subprocess,sys,tempfile
 from pathlib import Path
@@ -29,20 +29,23 @@ verdict = r.verify(lambda: None, vary=dict(num_workers=[0,2]), steps=3)
 r.assert_reproducible(lambda: None, runs=3)
 r.compare(lambda: None, dict(a=1), dict(a=2), seeds=5, smallest=0.1)
 '''
-wrong = ["r.stream_seed('a')", "n:int = r.digest(1)", "r.ReproCallback(sed=1)", "n:int = r.RunManifest.load('a.json').results()", "r.no_such_name", "r.set_seed('42')"]
+wrong = ["r.stream_seed('a')", "n:int = r.digest(1)", "r.ReproCallback(sed=1)", "n:int = r.RunManifest.load('a.json').results()",
+         "r.no_such_name", "r.set_seed('42')"]
 
 def names():
     rooms = {}
     for name in fastai_repro.__all__: rooms.setdefault(fastai_repro.room_of(name), []).append(name)
     lines = [f'from .{room} import ' + ', '.join(f'{o} as {o}' for o in names) for room,names in rooms.items()]
-    return '\n'.join([f'"{fastai_repro.__doc__}"', '# Made by .ci/typed.py', *lines, '', '__version__: str', '__all__: list[str]', 'def room_of(name: str) -> str: ...', ''])
+    rest = '__version__: str', '__all__: list[str]', 'def room_of(name: str) -> str: ...', ''
+    return '\n'.join([f'"{fastai_repro.__doc__}"', '# Made by .ci/typed.py', *lines, '', *rest])
 
 def mypy(text):
     "The lines of a program in which mypy sees an error"
     with tempfile.TemporaryDirectory() as d:
         program = Path(d)/'program.py'
         program.write_text(text)
-        run = subprocess.run([sys.executable, '-m', 'mypy', '--follow-imports=silent', '--config-file', root/'pyproject.toml', program], cwd=root, capture_output=True, text=True)
+        args = '--follow-imports=silent', '--config-file', root/'pyproject.toml', program
+        run = subprocess.run([sys.executable, '-m', 'mypy', *args], cwd=root, capture_output=True, text=True)
     if run.returncode not in (0,1): sys.exit(run.stdout + run.stderr)
     return {int(m[1]):m[2] for m in re.finditer(r'program.py:(\d+): error: (.*)', run.stdout)}
 
