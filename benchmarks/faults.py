@@ -8,6 +8,7 @@ With `--fork` each process is forked from one that has imported fastai already, 
 are: ten times as fast. Cases that need an environment of their own (hash seed, threads) and doctor run in new processes all the same. With `--jobs` so many cases run at once.
 """
 import json,multiprocessing,os,pickle,random,re,subprocess,sys,tempfile,time,traceback
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from fastcore.script import call_parse
@@ -139,7 +140,7 @@ def all_rows(work, fork, jobs):
     "The rows in the order of the cases"
     f = partial(row, work=work, fork=fork)
     if jobs==1: return list(map(f, range(len(work))))
-    with multiprocessing.get_context('fork').Pool(jobs, maxtasksperchild=1) as pool: return sorted(pool.imap_unordered(f, range(len(work))))
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context('fork')) as pool: return list(pool.map(f, range(len(work))))  # a worker may have children
 
 def table(rows, quiet, runs):
     stated = [o for o in rows if o['cause_true'] is not None]

@@ -108,7 +108,7 @@ def names_in(
     makes = {n for o in nodes if isinstance(getattr(o, 'ctx', None), ast.Store) for n in _base(o)}
     return reads,makes | {o.name for o in nodes if isinstance(o, (ast.FunctionDef,ast.ClassDef))}
 
-# %% ../nbs/28_cells.ipynb #631b951b
+# %% ../nbs/28_cells.ipynb #e87aae61
 generators_name = '(generators)' # stands for all global generators
 
 class CellNotes:
@@ -132,8 +132,9 @@ class CellNotes:
         "A code cell has run"
         start = time.thread_time()
         if self.pin and self.pin[0]==self.cell: self._set()
-        self._note(*self._values(start))
+        values = self._values(start)
         self.busy += time.thread_time()-start
+        self._note(*values)
 
     def fit(self, learn):
         "A training begins in this cell"
