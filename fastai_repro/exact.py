@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/exact.html.md"""
 # %% auto #0
 __all__ = ['NotExact', 'in_exact_arithmetic', 'exact_arithmetic', 'exactly', 'check_exact']
 
-# %% ../nbs/09_exact.ipynb #0cbd0340
+# %% ../nbs/09_exact.ipynb #0aa6da9d
 import math,sys
 from contextlib import contextmanager
 from functools import lru_cache,wraps
@@ -17,8 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.nn.attention import SDPBackend,sdpa_kernel
 from fastai.optimizer import Optimizer
 from .exact_sums import exact_sum,exact_matmul,exact_conv,exact_conv_input,exact_conv_weight,exact_index_add,to_grid,to_integers,sum_bits
-from .exact_math import *
-from .fusion import constant,fused,over
+from .exact_math import (draw_key,exact_cos,exact_erf,exact_exp,exact_expm1,exact_log,exact_log1p,exact_normal_cdf,exact_pow,
+    exact_rsqrt,exact_sigmoid,exact_sin,exact_softplus,exact_sqrt,exact_tanh,random_below,random_normal,
+    random_order,random_uniform)
+from .fusion import constant,fused,over,where
 
 # %% ../nbs/09_exact.ipynb #88ce08dd
 _ops = {}
@@ -88,7 +90,7 @@ def _fmod(f, x, y):
     q = x64/y64
     return _to(x64 - (q.floor() if 'remainder' in str(f) else q.trunc())*y64, x)
 
-# %% ../nbs/09_exact.ipynb #9431cac2
+# %% ../nbs/09_exact.ipynb #53f7897b
 def _rounded(g):
     @wraps(g)
     def res(x): return _to(g(x), x)
@@ -149,10 +151,10 @@ def _gelu_backward(g, x, approximate='none'):
     return _to(g*((t+1)*.5 + (1-t*t)*x64*.5*((x64*x64*(3*.044715)+1)*_by_tanh)), x)
 
 @_pointwise('softplus')
-def _softplus(x, beta=1, threshold=20): return torch.where(x*beta>threshold, x, _to(over(exact_softplus(x*beta), beta), x))
+def _softplus(x, beta=1, threshold=20): return where(x*beta>threshold, x, _to(over(exact_softplus(x*beta), beta), x))
 
 @_pointwise('softplus_backward')
-def _softplus_backward(g, x, beta, threshold): return torch.where(x*beta>threshold, g, _to(g*exact_sigmoid(x*beta), x))
+def _softplus_backward(g, x, beta, threshold): return where(x*beta>threshold, g, _to(g*exact_sigmoid(x*beta), x))
 
 @_op('log_sigmoid_forward')
 def _log_sigmoid(f, x): return _to(-exact_softplus(-x), x),x.new_empty(0)
@@ -173,24 +175,24 @@ def _celu(f, x, alpha=1): return _elu(x, alpha, 1., 1/alpha)
 
 @_pointwise('elu')
 def _elu(x, alpha=1, scale=1, input_scale=1):
-    return torch.where(x>0, x*scale, _to(exact_expm1(x*input_scale)*(alpha*scale), x))
+    return where(x>0, x*scale, _to(exact_expm1(x*input_scale)*(alpha*scale), x))
 
 @_pointwise('elu_backward')
 def _elu_backward(g, alpha, scale, input_scale, is_result, x):
-    if is_result: return torch.where(x>0, g*scale, g*((x+alpha*scale)*input_scale))
-    return torch.where(x>0, g*scale, _to(g*(exact_exp(x*input_scale)*(input_scale*alpha*scale)), x))
+    if is_result: return where(x>0, g*scale, g*((x+alpha*scale)*input_scale))
+    return where(x>0, g*scale, _to(g*(exact_exp(x*input_scale)*(input_scale*alpha*scale)), x))
 
 @_pointwise('hardsigmoid')
 def _hardsigmoid(x): return over((x+3).clamp(0, 6), 6)
 
 @_pointwise('hardsigmoid_backward')
-def _hardsigmoid_backward(g, x): return torch.where((x>-3)&(x<3), over(g, 6), 0)
+def _hardsigmoid_backward(g, x): return where((x>-3)&(x<3), over(g, 6), 0)
 
 @_pointwise('hardswish')
 def _hardswish(x): return over(x*(x+3).clamp(0, 6), 6)
 
 @_pointwise('hardswish_backward')
-def _hardswish_backward(g, x): return torch.where(x<=-3, 0, torch.where(x>=3, g, g*(over(x, 3)+.5)))
+def _hardswish_backward(g, x): return where(x<=-3, 0., where(x>=3, g, g*(over(x, 3)+.5)))
 
 # %% ../nbs/09_exact.ipynb #72f05a01
 def _count(x, dim):
@@ -856,7 +858,7 @@ def _refuse(what, remedy=None):
     remedy = remedy or next((v for k,v in _remedies.items() if k in what), 'exchange it for operations that have one, or leave out `exact=True`')
     raise NotExact(f"{what}{_caller()} has no definition here that gives the same bits on every machine: {remedy}")
 
-# %% ../nbs/09_exact.ipynb #06e3643d
+# %% ../nbs/09_exact.ipynb #81ce4216
 @fused
 def _plus_product(x, a, b, value): return x + a*b*value
 
@@ -892,10 +894,13 @@ def _negative(g): return lambda f, x, y, alpha=1: _add(f, x, y, alpha, True)
 
 _elementwise_lists = {'maximum','minimum','mul','abs','neg','sign','clamp_min','clamp_max','copy','zero','ceil','floor','round','trunc','max'}
 
+_copied = {f'{o}_' for o in ('allgather','_allgather_base','allgather_coalesced','allgather_into_tensor_coalesced','broadcast','gather','scatter','alltoall','alltoall_base')} | {'send','recv_','barrier','monitored_barrier_'}
+
 def _rule(func):
     "What to do for `func`: a function, None to let it through, False to let it through if all is integers"
     space,name = func._schema.name.split('::')
     if space in ('prim','profiler'): return None
+    if space=='c10d': return None if name in _copied else False
     if space!='aten': return False
     if name.startswith('_foreach_'):
         base,in_place = name[9:].rstrip('_'),name.endswith('_')

@@ -9,12 +9,12 @@ __all__ = ['exact_exp', 'exact_log', 'exact_log1p', 'exact_sqrt', 'exact_rsqrt',
            'exact_softplus', 'exact_erf', 'exact_normal_cdf', 'exact_sin', 'exact_cos', 'exact_pow', 'random_bits',
            'draw_key', 'random_uniform', 'random_normal', 'random_below', 'random_order']
 
-# %% ../nbs/08_exact_math.ipynb #ab88ad43
+# %% ../nbs/08_exact_math.ipynb #d9f10505
 import math
 from decimal import Decimal,localcontext
 from functools import lru_cache,partial
 import torch
-from .fusion import fused,look,over
+from .fusion import fused,look,ones_like,over,where
 
 # %% ../nbs/08_exact_math.ipynb #b93f1bba
 def _exact(f, *args):
@@ -65,7 +65,7 @@ _powers_of_e,_inverse,_logs = (partial(_exact, o) for o in (_exp_table, _inverse
 _sin_table,_cos_table = (partial(_exact, _circle, k) for k in (0, 1))
 _erf_tables = [partial(_exact, _erf_table, k) for k in range(7)]
 
-# %% ../nbs/08_exact_math.ipynb #588d4390
+# %% ../nbs/08_exact_math.ipynb #aa3d44f1
 def _horner(x, *coefs):
     "A polynomial, highest power first: a multiplication and an addition at a time"
     res = x*coefs[0]
@@ -95,8 +95,8 @@ def exact_log(
     r = (bits-(e<<52)).view(torch.float64)*look(j, _inverse) - 1.
     res = look(j, _logs) + _horner(r, -1/6, 1/5, -1/4, 1/3, -1/2, 1.)*r
     res = e.double().mul_(_ln2).add_(res)
-    res = torch.where(x>0, res, torch.where(x==0, -math.inf, math.nan))
-    return torch.where(x==math.inf, math.inf, res)
+    res = where(x>0, res, where(x==0, -math.inf, math.nan))
+    return where(x==math.inf, math.inf, res)
 
 @fused
 def exact_log1p(
@@ -105,9 +105,9 @@ def exact_log1p(
     "Logarithm of 1+`x`, for small `x` too"
     x = x.double()
     u = x+1.
-    return torch.where(x==math.inf, math.inf, exact_log(u) + (x-(u-1.))/u)
+    return where(x==math.inf, math.inf, exact_log(u) + (x-(u-1.))/u)
 
-# %% ../nbs/08_exact_math.ipynb #25260b71
+# %% ../nbs/08_exact_math.ipynb #75adf21b
 @fused
 def exact_sqrt(
     x:torch.Tensor, # Any floats; rounded to float32 at first
@@ -121,16 +121,16 @@ def exact_rsqrt(
 )->torch.Tensor: # float32
     "One over the square root"
     root = exact_sqrt(x)
-    return torch.ones_like(root)/root
+    return ones_like(root)/root
 
-# %% ../nbs/08_exact_math.ipynb #551a36ff
+# %% ../nbs/08_exact_math.ipynb #dff892b8
 @fused
 def exact_sigmoid(
     x:torch.Tensor, # Any floats
 )->torch.Tensor: # float64
     "1/(1+e^-x)"
     bottom = exact_exp(-x).add_(1.)
-    return torch.ones_like(bottom)/bottom
+    return ones_like(bottom)/bottom
 
 @fused
 def exact_tanh(
@@ -140,7 +140,7 @@ def exact_tanh(
     x = x.double()
     e = exact_exp(x.abs()*-2.)
     large = ((1.-e)/(e+1.)).copysign_(x)
-    return torch.where(x.abs()<1/16, _horner(x*x, 62/2835, -17/315, 2/15, -1/3, 1.)*x, large)
+    return where(x.abs()<1/16, _horner(x*x, 62/2835, -17/315, 2/15, -1/3, 1.)*x, large)
 
 @fused
 def exact_expm1(
@@ -148,7 +148,7 @@ def exact_expm1(
 )->torch.Tensor: # float64
     "e^x-1: by its series where it is small"
     x = x.double()
-    return torch.where(x.abs()<1/32, _horner(x, 1/5040, 1/720, 1/120, 1/24, 1/6, .5, 1.)*x, exact_exp(x)-1.)
+    return where(x.abs()<1/32, _horner(x, 1/5040, 1/720, 1/120, 1/24, 1/6, .5, 1.)*x, exact_exp(x)-1.)
 
 @fused
 def exact_softplus(
@@ -177,7 +177,7 @@ def exact_normal_cdf(
     "The distribution function of the normal distribution"
     return (exact_erf(x.double()*0.7071067811865476)+1.)*.5
 
-# %% ../nbs/08_exact_math.ipynb #4b4255a1
+# %% ../nbs/08_exact_math.ipynb #37afcd7b
 def _turn(v):
     "sin and cos of `v` full turns, `v` in [0,1)"
     j = (v*256).floor_()
@@ -196,7 +196,7 @@ def exact_sin(
     x:torch.Tensor, # Angles
 )->torch.Tensor: # float64
     "Sine"
-    return torch.where(x.abs()<2**-12, x.double(), _turn(_turns(x))[0])
+    return where(x.abs()<2**-12, x.double(), _turn(_turns(x))[0])
 
 @fused
 def exact_cos(
@@ -212,12 +212,12 @@ def exact_pow(
     "`x` to the power of a number"
     x = x.double()
     if y==.5: return exact_sqrt(x).double()
-    if y!=int(y) or abs(y)>64: return torch.where(x==0, math.inf if y<0 else 0., exact_exp(exact_log(x)*y))
-    res,square,n = torch.ones_like(x),x,abs(int(y))
+    if y!=int(y) or abs(y)>64: return where(x==0, math.inf if y<0 else 0., exact_exp(exact_log(x)*y))
+    res,square,n = ones_like(x),x,abs(int(y))
     while n:
         if n&1: res = res*square
         square,n = square*square,n>>1
-    return torch.ones_like(res)/res if y<0 else res
+    return ones_like(res)/res if y<0 else res
 
 # %% ../nbs/08_exact_math.ipynb #cf2baae4
 def _signed(n): return n-2**64 if n>=2**63 else n

@@ -8,10 +8,10 @@ Docs: https://fastai-repro.github.io/fastai_repro/exact_sums.html.md"""
 __all__ = ['sum_bits', 'product_bits', 'to_grid', 'exact_sum', 'to_integers', 'exact_index_add', 'exact_matmul', 'exact_conv',
            'exact_conv_input', 'exact_conv_weight']
 
-# %% ../nbs/07_exact_sums.ipynb #fd113fe2
+# %% ../nbs/07_exact_sums.ipynb #2af57de2
 import math
 import torch
-from .fusion import fused
+from .fusion import fused,where
 
 # %% ../nbs/07_exact_sums.ipynb #fee45e80
 def _log2(n): return max(int(n)-1, 0).bit_length()  # rounded up
@@ -28,7 +28,7 @@ def product_bits(
     "How many bits the factors may have, so that a sum of `n` products is exact in float64"
     return min((53-_log2(n))//2, 24)
 
-# %% ../nbs/07_exact_sums.ipynb #131d1d8e
+# %% ../nbs/07_exact_sums.ipynb #a0ba81db
 _least = {torch.float32:-125., torch.float64:-222.}  # exponents that are told apart
 
 def _exponent(top, least):
@@ -41,12 +41,12 @@ def _power(n): return ((n+1023)<<52).view(torch.float64)
 @fused
 def _cut(x, top, bits, least):
     e,finite = _exponent(top, int(least))
-    return torch.mul(x, torch.where(finite, _power(bits-e), 1.)).round_()
+    return (x*where(finite, _power(bits-e), 1.)).round_()
 
 @fused
 def _unit(top, bits, least):
     e,finite = _exponent(top, int(least))
-    return torch.where(finite, _power(e-bits), math.nan)
+    return where(finite, _power(e-bits), math.nan)
 
 @fused
 def _uncut(q, top, bits, least): return q*_unit(top, bits, least)

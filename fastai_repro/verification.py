@@ -8,16 +8,17 @@ Docs: https://fastai-repro.github.io/fastai_repro/verification.html.md"""
 __all__ = ['Verdict', 'run_name', 'verify_program', 'verify', 'check_steps', 'check_vary', 'assert_reproducible',
            'assert_worker_invariant']
 
-# %% ../nbs/37_verification.ipynb #dc69dc9b
+# %% ../nbs/37_verification.ipynb #4b24afd7
 import inspect,itertools,os,sys,tempfile,time
 from dataclasses import dataclass,field
+from functools import partial
 from html import escape
 from numbers import Integral
 from pathlib import Path
 from fastai.learner import Learner
-from .cells import read_notes,suspect_cells
+from .cells import generators_name,read_notes,suspect_cells
 from .trace import trace_levels
-from .traces import Divergence,explain,first_difference,results_of,steps_in
+from .traces import Divergence,explain,first_difference,results_of,steps_in,variable_words
 from .process import ProgramFailed,RunSpec,left_behind,pickle_functions,run_settings,traced_run
 
 # %% ../nbs/37_verification.ipynb #99ceb9a2
@@ -57,7 +58,7 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/37_verification.ipynb #252ae866
+# %% ../nbs/37_verification.ipynb #6317743f
 _computed = 'forward','loss','backward','optimizer'
 
 class _Program:
@@ -83,24 +84,35 @@ class _Program:
         runs = [self.more(case, title, k, **changes) for k in range(2)]
         return None if None in runs else runs
 
-    def same(self, case, title, **changes):
-        "Are three runs the same with these changes? Two may be by chance. None if they could not be made"
+    def trial(self, case, title, **changes):
+        "The first difference of three runs with these changes: two may be the same by chance. False if there is none, None if they can't be made"
         runs = self.pair(case, title, **changes)
         if runs is None: return None
-        if first_difference(runs[0].trace, runs[1].trace)[0]: return False
+        if found := first_difference(*(o.trace for o in runs))[0]: return found
         third = self.more(case, title, 2, **changes)
-        return None if third is None else first_difference(runs[0].trace, third.trace)[0] is None
+        return None if third is None else first_difference(runs[0].trace, third.trace)[0] or False
+
+    def same(self, case, title, **changes):
+        "Are three runs the same with these changes? None if they can't be made"
+        found = self.trial(case, title, **changes)
+        return None if found is None else not found
 
     def keep(self, since):
         "Copies of the files in the working folder that were written since a time, to be put back"
         self.kept,size = {},0
-        files = (Path(d)/f for d,_,fs in os.walk('.') for f in fs)
-        for o in itertools.islice(files, 20_000):
+        for o in _files_here():
             if not o.is_file() or o.stat().st_mtime<since or (size := size+o.stat().st_size)>2**26: continue
             self.kept[os.path.realpath(o)] = o.read_bytes()
+
     def put_back(self, paths):
         for o in paths:
             if o in self.kept: Path(o).write_bytes(self.kept[o])
+
+    def take_away(self, paths):
+        "Remove files that run 0 made: they are kept"
+        for o in paths: Path(o).unlink(missing_ok=True)
+
+def _files_here(): return itertools.islice((Path(d)/f for d,_,fs in os.walk('.') for f in fs), 20_000)
 
 def _closer(case, program):
     "Look at the place of the difference in two more runs"
@@ -122,7 +134,7 @@ def _experiments(case, program):
     if case.varied:
         yield 'settings', dict(vary=program.settings[0])
         if case.tried.get('settings') and not case.fix: yield 'fix', dict(fix=True, seed=42)
-    if case.files and case.recurs: yield 'files', dict(prepare=lambda: program.put_back(case.files))
+    if case.files and case.recurs: yield 'files', dict(prepare=partial(program.put_back, case.files))
     if spec.seed is None and what in ('data','init','forward','generators'):
         yield 'seed', dict(seed=42)
         if case.tried.get('seed') and env.get('hash_seed')=='random': yield 'hash seed', dict(vary={**program.settings[0], 'hash_seed':42})
@@ -132,21 +144,52 @@ def _experiments(case, program):
     if what in ('forward','backward') and not case.strict: yield 'strict', dict(strict=True)
     if not case.fix: yield 'fix', dict(fix=True, seed=42)
 
-def _pins(case, program, suspects):
-    "Give a variable the same value in both runs, and see whether they are the same"
-    for n,(cell,name,_) in enumerate([o for o in suspects if o[1]!='learn'][:4]):
-        if program.same(case, f'with the same {name} after cell {cell}', pin=(cell, name, str(program.tmp/f'pin{n}'))):
-            case.cell,case.tried['cell'] = dict(cell=cell, variable='the generators' if name.startswith('(') else name),True
-            return
+_enough = 6 # variables that are tried
 
-def _look_at_cells(case, program, runs):
-    "In a notebook: which cell and which variable?"
-    fit_cell,suspects = suspect_cells(read_notes(runs[0].notes), read_notes(runs[case.other].notes), case.d.fit)
-    if fit_cell is None: return
-    case.d.cell,direct = fit_cell,[o for o in suspects if o[2]]
-    if case.d.what!='environment' or suspects: _pins(case, program, suspects)
-    if direct and not case.cell: case.cell = dict(cell=direct[0][0], variable=direct[0][1])
-    if case.cell: case.d.cell,case.d.variable = case.cell['cell'],case.cell['variable']
+def _pins(case, program, found):
+    "Give a variable the same value in both runs: are they the same then? Those that change nothing, and what moves this difference alone"
+    innocent,moved = [],{}
+    for n,o in enumerate([o for o in found if o[1]!='learn'][:_enough]):
+        cell,name,_ = o
+        again = program.trial(case, f'with the same {variable_words(name)} after cell {cell}', pin=(cell, name, str(program.tmp/f'pin{n}')))
+        if again is None: continue  # a value that can't be written
+        if again is False:
+            case.cell,case.tried['cell'] = dict(cell=cell, variable=name),True
+            break
+        if all(getattr(again.d, k)==getattr(case.d, k) for k in ('fit','phase','step','what')): innocent.append(o)
+        else: moved = moved or dict(cell=cell, variable=name)
+    return innocent,moved
+
+def _look_at_cells(case, program, notes, here):
+    "In a notebook: which cell and which variable? Those that are not to blame"
+    found = list(notes.found)
+    if notes.unseeded and case.spec.seed is None and not here:
+        _try(case, program, 'seed')
+        if case.tried.get('seed') is False: found += [(c, generators_name, False) for c in notes.unseeded]
+    return _pins(case, program, sorted(found))
+
+def _first_reached(notes, innocent):
+    "The first variable that differs and that the learner reaches"
+    reached = [o for o in notes.found if o[2] and o not in innocent] or [o for o in notes.found if o[2] and o[1]!=generators_name]
+    return dict(cell=reached[0][0], variable=reached[0][1]) if reached else {}
+
+def _noted(case, runs):
+    "What the notes on the cells say, and the cell of the training as the place, or the first after which something differs that the learner reaches"
+    made = [read_notes(runs[i].notes) for i in (0, case.other)]
+    notes = suspect_cells(*made, case.d.fit)
+    case.d.cell = notes.cell
+    case.makes = {o['cell']:o['makes'] for o in made[0] if o['kind']=='cell'}
+    if notes.unknown: case.d.remarks.append(f"not compared after every cell, since reading them would have taken too long: {', '.join(notes.unknown)}")
+    return notes
+
+def _look_at_files(case, program):
+    "Files that the first run made and the second read: are two runs without them the same, and is one with them different?"
+    if not case.files or any(o in program.before or o not in program.kept for o in case.files): return
+    try: without = [program.more(case, 'tried: without the files that the last run left', k, partial(program.take_away, case.files)) for k in range(2)]
+    finally: program.put_back(case.files)
+    again = program.more(case, 'tried: with these files', 1)
+    if None in without or again is None: return
+    case.tried['left'] = not first_difference(*(o.trace for o in without))[0] and bool(first_difference(without[0].trace, again.trace)[0])
 
 def _explained(case, program, runs):
     "Look for the cause until a test holds"
@@ -155,12 +198,22 @@ def _explained(case, program, runs):
     case.varied = {k:(v,y[k]) for k,v in x.items() if y[k]!=v}
     case.files = left_behind(runs[0].files, runs[case.other].files)
     case.d.names = tuple(run_name(i, program.settings[i]) for i in (0, case.other))
-    _look_at_cells(case, program, runs)
+    notes = _noted(case, runs)
     if case.varied and not case.fix: _try(case, program, 'settings', 'fix')  # the likely one first
-    if not explain(case).cause: _closer(case, program)
-    if explain(case).cause or case.recurs is False and not case.varied: return case.d
-    _try(case, program)
+    if not explain(case).cause or notes.found and not case.tried.get('settings'): _look(case, program, notes)
+    if case.cell: case.d.cell,case.d.variable = case.cell['cell'],variable_words(case.cell['variable'])
     return explain(case)
+
+def _look(case, program, notes):
+    "All other tests, as far as they are needed"
+    _closer(case, program)
+    here,innocent,moved = explain(case).cause,[],{}  # what was found at the step itself
+    if case.recurs or case.varied:
+        if case.files: _try(case, program, 'files')
+        innocent,moved = _look_at_cells(case, program, notes, here)
+    else: _look_at_files(case, program)
+    if not here and not case.tried.get('cell'): case.cell = moved or _first_reached(notes, innocent)
+    if not explain(case).cause and case.recurs is not False: _try(case, program)
 
 def _try(case, program, *only):
     "Make the experiments until one shows the cause"
@@ -185,6 +238,7 @@ def verify_program(
     names = [run_name(i, o) for i,o in enumerate(settings)]
     with tempfile.TemporaryDirectory() as tmp:
         program,made,start = _Program(spec, settings, tmp, progress),[],time.time()
+        program.before = {os.path.realpath(o) for o in _files_here()}
         for i,o in enumerate(names):
             made.append(program.run(o, i))
             if not i: program.keep(start)
