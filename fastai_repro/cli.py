@@ -20,7 +20,7 @@ from weakref import WeakSet
 import torch
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from fastcore.foundation import L
-from .terminal import command
+from fastcore.script import call_parse
 from fastai.callback.schedule import LRFinder
 from fastai.data.block import DataBlock
 from fastai.learner import Learner
@@ -73,7 +73,7 @@ def _earlier(path):
     path = Path(path)
     return [] if path.is_dir() else [path, *(o for o in path.parent.glob(f'{path.stem}-*{path.suffix}') if o.stem[len(path.stem)+1:].isdigit())]
 
-@command
+@call_parse
 def run(
     script:str, # Program, .py or .ipynb
     *args:Annotated[str, _rest], # Its arguments
@@ -206,7 +206,7 @@ def _parse_vary(vary):
     check_vary(res)
     return res
 
-@command
+@call_parse
 def verify(
     script:str, # Program, .py or .ipynb
     *args:Annotated[str, _rest], # Its arguments
@@ -332,7 +332,7 @@ def _examine(script, args):
 
 _severities = 'error','warning','note'
 
-@command
+@call_parse
 def doctor(
     script:Annotated[str, dict(opt=False, nargs='?')]='', # Program, .py or .ipynb; default: the environment alone
     *args:Annotated[str, _rest], # Its arguments
