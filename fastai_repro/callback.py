@@ -44,6 +44,7 @@ class ReproCallback(_QuickCallback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
     order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held','_team','part') # before every callback that draws; a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass,_held = None,None,None,('look', 0),None
+    gives_way = False # when the learner gets another one
     _team,part = None,0
     _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular,_is_first,_listed,_begun = False,False,False,(),False,False,False,False,False,False,False
 
@@ -129,11 +130,18 @@ class _Hook:
 
 def repro_of(learn): return next((o for o in learn.cbs.items if isinstance(o, ReproCallback)), None)
 
+_waiting = weakref.WeakKeyDictionary()  # learners whose callback gave way to another, with it
+
+def _come_back(learn):
+    "The callback that gave way, once the other one is gone"
+    if learn in _waiting and repro_of(learn) is None: learn.add_cb(_waiting.pop(learn))
+
 def is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
 # %% ../nbs/30_callback.ipynb #318b5658
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
+    if not any(isinstance(o, ReproCallback) for o in L(kwargs.get('cbs'))): _come_back(learn)
     cbs = L(learn.cbs) + L(kwargs.get('cbs'))
     for o in cbs:
         if isinstance(o, ReproCallback): o.restart()
@@ -142,6 +150,7 @@ def _hooked_fine_tune(learn, plain, *args, **kwargs):
 
 def _hooked_with_events(learn, plain, f, event_type, *args):
     "Isolate what is outermost, and seed the step when all of `before_batch` is done"
+    if event_type=='fit': _come_back(learn)
     cb = None if event_type in ('backward','step') else repro_of(learn)
     if cb is None: return plain(learn, f, event_type, *args)
     if event_type=='batch':
@@ -167,7 +176,11 @@ _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, val
 # %% ../nbs/30_callback.ipynb #8353e60b
 @patch
 def _attach(self:ReproCallback, learn):
-    if repro_of(learn) is not None: raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
+    other = repro_of(learn)
+    if other is not None and other.gives_way:
+        learn.remove_cb(other)
+        _waiting[learn] = other
+    elif other is not None: raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
     if self._learn is not None and any(o is self for o in self._learn.cbs):
         raise ValueError("this `ReproCallback` belongs to another learner: give each learner one of its own")
     if learn.dls is not None:
@@ -185,7 +198,7 @@ def _check_recipe(self:ReproCallback, dls):
 @patch
 def _detach(self:ReproCallback):
     if self._learn is None: return
-    for name in ('_with_events','validation_context'): self._learn.__dict__.pop(name, None)  # `fine_tune` stays for the next `fine_tune(cbs=...)`
+    for name in () if self._learn in _waiting else ('_with_events','validation_context'): self._learn.__dict__.pop(name, None)  # `fine_tune` stays for the next `fine_tune(cbs=...)`
     self._last,self._learn = weakref.ref(self._learn),None
 
 @patch
@@ -442,7 +455,11 @@ _starts,_trained = {},weakref.WeakSet()
 
 _at_import = torch.initial_seed()
 
-def _is_fresh(model): return model not in _trained and any(not p.is_inference() and p._version==1 for p in model.parameters())
+def is_fresh(
+    model # Module
+)->bool: # False also for what was loaded or copied
+    "Was `model` made, and neither trained nor loaded since?"
+    return model not in _trained and any(not p.is_inference() and p._version==1 for p in model.parameters())
 
 def _sample(model):
     "Some numbers of each weight"
@@ -450,7 +467,7 @@ def _sample(model):
 
 def _compare_start(model, seed, born):
     "Tell if a model that was made anew, and not under `seeded`, starts from other weights than the last one"
-    if any(map(is_lazy, model.parameters())) or not _is_fresh(model) or any(p.grad is not None for p in model.parameters()): return
+    if any(map(is_lazy, model.parameters())) or not is_fresh(model) or any(p.grad is not None for p in model.parameters()): return
     arch = seed,*((n,t.shape) for n,t in named_tensors(model).items())
     last,_starts[arch] = _starts.get(arch),(_sample(model), is_seeded(model), born)
     if last is None and not is_seeded(model) and born==_at_import and born>=2**32:
