@@ -72,7 +72,7 @@ def running_shell():
     get = getattr(builtins, 'get_ipython', None) or getattr(sys.modules.get('IPython'), 'get_ipython', None)
     return get and get()
 
-# %% ../nbs/31_session.ipynb #d86593a4
+# %% ../nbs/31_session.ipynb #ce89b9ea
 _current = [None] # the session that is on
 
 @contextmanager
@@ -117,7 +117,8 @@ class Session:
 
     def _start(self):
         with ExitStack() as stack:
-            for o in (deterministic(self.settings['strict']), threads_of(self.settings['threads']), noting_models(), _hash_seed(self.seed)): stack.enter_context(o)
+            flags,threads = deterministic(self.settings['strict']),threads_of(self.settings['threads'])
+            for o in (flags, threads, noting_models(), _hash_seed(self.seed)): stack.enter_context(o)
             stack.callback(key_new_loaders(self.seed))
             stack.callback(after_init(Learner, self._equip))
             stack.callback(sort_vocab())
@@ -155,12 +156,12 @@ class Session:
         return f"reproducible({self.seed}{given and ', '}{given})"
 
     def _line(self, last):
-        how = 'each cell draws numbers that follow from the seed and its source' if self.shell else 'models are made from the seed, in the order in which they are made'
-        return f"{self!r}: loaders are keyed and learners get a ReproCallback from here on, and {how}. `.off()` undoes it" + (f". It replaces {last!r}" if last else '')
+        what = 'every cell draws from its own source, and loaders and learners' if self.shell else 'loaders, models and learners'
+        return f"{self!r}: {what} made from here on repeat. `.off()` undoes it" + (f", and it replaces {last!r}" if last else '')
 
     def _ipython_display_(self): pass  # the line is enough
 
-# %% ../nbs/31_session.ipynb #8252fc03
+# %% ../nbs/31_session.ipynb #33705876
 @patch
 def _equip(self:Session, learn):
     if repro_of(learn) is not None: return
@@ -169,7 +170,7 @@ def _equip(self:Session, learn):
     try: learn.add_cb(cb)
     except (TypeError,ValueError) as e: return warnings.warn(f"this learner is left as it is: {e}")
     if isinstance(learn.model, nn.Module) and not is_seeded(learn.model) and is_fresh(learn.model):
-        warnings.warn(f"this model was made before `reproducible({self.seed})`, so its weights don't follow from the seed: make it afterwards")
+        warnings.warn(f"this model was made before `{self!r}`, so its weights don't follow from the seed: make it afterwards")
 
 # %% ../nbs/31_session.ipynb #25e19ac1
 @patch

@@ -753,6 +753,7 @@ class LearnerState:
         def of(o):
             path = o['path']
             res = {k:v for k,v in o.items() if k not in _whole or is_kept(path, k, None)}
+            if any(k in o and k not in res for k in ('tensor','array','pickle')): return {**res, 'left':1}  # it stays what it is
             for kind in _keywise:
                 if kind in o: res[kind] = {k:v for k,v in o[kind].items() if is_kept(path, kind, k)}
             return {**res, 'kept':[k for p,kind,k in nows if (p,kind)==(path,'attrs') and not is_kept(p, kind, k)]}
