@@ -172,7 +172,7 @@ def _equip(self:Session, learn):
     if isinstance(learn.model, nn.Module) and not is_seeded(learn.model) and is_fresh(learn.model):
         warnings.warn(f"this model was made before `{self!r}`, so its weights don't follow from the seed: make it afterwards")
 
-# %% ../nbs/31_session.ipynb #25e19ac1
+# %% ../nbs/31_session.ipynb #b7f189b1
 @patch
 def cell(self:Session,
     source:str, # Source of the cell
@@ -184,7 +184,10 @@ def cell(self:Session,
     look_from(*self.place)
 
 @patch
-def _begin_cell(self:Session, info): self.cell(info.raw_cell or '')
+def _begin_cell(self:Session, info):
+    hooks = self.shell.events.callbacks['pre_run_cell']
+    if hooks[-1]!=self._begin_cell: hooks.append(hooks.pop(hooks.index(self._begin_cell)))  # one that draws is to come before this
+    self.cell(info.raw_cell or '')
 
 @patch
 def _listen(self:Session):
