@@ -27,11 +27,11 @@ here = Path(__file__).resolve().parent
 # --- the notebooks: what replaces text of cells, which cells install or download, and another order, of ranges of cells
 
 books = {
-    'course22/02-saving-a-basic-fastai-model': dict(skip=[2], swap={'metrics=error_rate)': 'metrics=error_rate, pretrained=False)'}),
     'course22/06-why-you-should-use-a-framework': dict(swap={'*2': "path = titanic()"}, order=[(4,13), 17, 25, 27, (36,38), 17, (19,21), (29,31)]),
     'fastbook/08_collab': dict(skip=[0], order=[(1,23), 60, (56,59), (40,53), (30,34), (28,29), (24,27)]),
     'fastbook/12_nlp_dive': dict(skip=[0], order=[(1,15), (21,22), (17,19), (25,34), (55,58), (48,49), (38,39), 35]),
     'fastbook/13_convolutions': dict(skip=[0], order=[1, (52,80), (4,44)]),
+    'course22/02-saving-a-basic-fastai-model': dict(skip=[2], swap={'metrics=error_rate)': 'metrics=error_rate, pretrained=False)'}),
 }
 
 def cells_of(file, book):
@@ -65,7 +65,7 @@ def mnist_sample(folder): _digit_files(folder, ('train','valid'), (3,7), 180)
 def mnist(folder): _digit_files(folder, ('training','testing'), range(10), 180)
 
 def pets(folder):
-    _digit_files(folder/'all', ('a','b'), (0,1), 48, 'RGB', 64)
+    _digit_files(folder/'all', ('a','b'), (0,1), 42, 'RGB', 64)
     (folder/'images').mkdir()
     for f in sorted((folder/'all').rglob('*.png')): f.rename(folder/'images'/f"{'Cat' if f.parent.name=='0' else 'dog'}_{f.stem}.png")
 
@@ -252,8 +252,8 @@ def main(
         file = Path(folder).resolve()/f'{name}.ipynb'
         if not file.exists(): sys.exit(f'{file} is not there: take it from the repository that the head of this script names')
         results[name] = {top:results_of(name, file, top) for top in tops}
-    text = '\n\n'.join(['# One line at the top of a notebook', 'Made by `benchmarks/one_line.py`, which says what is run.', table(results), '## Each cell', cells_table(results)])+'\n'
+        text = '\n\n'.join(['# One line at the top of a notebook', 'Made by `benchmarks/one_line.py`, which says what is run.', table(results), '## Each cell', cells_table(results)])
+        if out: Path(out).write_text(text+'\n')
     print(text)
-    if out: Path(out).write_text(text)
     bad = [f'{name} {i}' for name,o in results.items() for i,runs in o['the line'].items() if _distinct(runs)!=1]
     sys.exit(f'more than one digest: {bad}' if bad else 0)

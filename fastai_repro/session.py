@@ -161,7 +161,7 @@ class Session:
 
     def _ipython_display_(self): pass  # the line is enough
 
-# %% ../nbs/31_session.ipynb #33705876
+# %% ../nbs/31_session.ipynb #3f563d06
 @patch
 def _equip(self:Session, learn):
     if repro_of(learn) is not None: return
@@ -172,7 +172,6 @@ def _equip(self:Session, learn):
     if isinstance(learn.model, nn.Module) and not is_seeded(learn.model) and is_fresh(learn.model):
         warnings.warn(f"this model was made before `{self!r}`, so its weights don't follow from the seed: make it afterwards")
 
-# %% ../nbs/31_session.ipynb #b7f189b1
 @patch
 def cell(self:Session,
     source:str, # Source of the cell
