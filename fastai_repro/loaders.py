@@ -29,9 +29,9 @@ from .rehearsal import PlainState,bits_of,copied,rehearse
 _place = [()]
 
 def look_from(
-    *place # Strings and integers; nothing for looks that are counted through
+    place:tuple=(), # Strings and integers; empty: looks belong nowhere, and are counted through
 ):
-    "Looks outside a fit belong to this place from here on, and are counted in it from one"
+    "Looks outside a fit belong to this place from here on. Another tuple is another place, where they are counted from one again, also if it is equal"
     _place[0] = place
 
 @opaque
@@ -48,7 +48,7 @@ class _Clock:
     def end(self, looks): self.epoch,self.due,self.looks,self.to_check,self.after_batch,self.exact = None,None,looks,set(),None,False
 
     def look(self):
-        if self.epoch is None and self.place!=_place[0]: self.place,self.looks = _place[0],0
+        if self.epoch is None and self.place is not _place[0]: self.place,self.looks = _place[0],0
         self.looks += 1
         return ('look', *self.place, self.looks) if self.epoch is None else ('epoch', self.epoch, 'look', self.looks)
 

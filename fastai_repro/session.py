@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['after_init', 'key_new_loaders', 'sort_vocab', 'cell_key', 'running_shell', 'Session', 'reproducible']
 
-# %% ../nbs/31_session.ipynb #276cdf78
+# %% ../nbs/31_session.ipynb #6b497e99
 import builtins,os,sys,warnings
 from contextlib import ExitStack,contextmanager
 from functools import partial,wraps
@@ -17,6 +17,7 @@ from fastai.learner import Learner
 from fastai.torch_core import rank_distrib
 from .streams import check_seed,stream_key
 from .seed import deterministic,get_states,is_seeded,noting_models,seed_later_too,set_states
+from .objects import opaque
 from .data import sorted_vocab
 from .loaders import given_seed,key_dls,look_from
 from .callback import ReproCallback,is_fresh,repro_of,threads_of
@@ -72,7 +73,7 @@ def running_shell():
     get = getattr(builtins, 'get_ipython', None) or getattr(sys.modules.get('IPython'), 'get_ipython', None)
     return get and get()
 
-# %% ../nbs/31_session.ipynb #ce89b9ea
+# %% ../nbs/31_session.ipynb #287b7b3f
 _current = [None] # the session that is on
 
 @contextmanager
@@ -91,6 +92,7 @@ def _put_states(states, outer, waited):
     if waited: torch.cuda.manual_seed_all(outer)  # CUDA may have been started since
     set_states(states)
 
+@opaque
 class Session:
     "What `reproducible` has turned on; `off()` undoes it, and so does the end of a `with`"
     entered,resumes,around = False,None,None
@@ -124,7 +126,7 @@ class Session:
             stack.callback(sort_vocab())
             if self.shell: stack.callback(self._listen())
             stack.callback(look_from)
-            look_from(*self.place)
+            look_from(self.place)
             self._stack = stack.pop_all()
         _current[0] = self
 
@@ -161,10 +163,11 @@ class Session:
 
     def _ipython_display_(self): pass  # the line is enough
 
-# %% ../nbs/31_session.ipynb #3f563d06
+# %% ../nbs/31_session.ipynb #73ade6f1
 @patch
 def _equip(self:Session, learn):
     if repro_of(learn) is not None: return
+    if not isinstance(learn.dls, (DataLoaders,type(None))): return warnings.warn(f"this learner is left as it is: its `dls` is a {type(learn.dls).__name__}")
     cb = ReproCallback(self.seed if given_seed(learn.dls) is None else None, **self.settings)
     cb.gives_way = True
     try: learn.add_cb(cb)
@@ -177,10 +180,11 @@ def cell(self:Session,
     source:str, # Source of the cell
 ):
     "A cell begins: seed the generators for it. IPython's shells do this by themselves"
+    if not self.is_on: raise ValueError(f"{self!r} is not on any more: call `reproducible` again")
     key = cell_key(self.seed, source)
     seed_later_too(key)
     self.place = 'cell',key.hex()
-    look_from(*self.place)
+    look_from(self.place)
 
 @patch
 def _begin_cell(self:Session, info):
