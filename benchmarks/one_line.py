@@ -27,7 +27,7 @@ here = Path(__file__).resolve().parent
 # --- the notebooks: what replaces text of cells, which cells install or download, and another order, of ranges of cells
 
 books = {
-    'course22/06-why-you-should-use-a-framework': dict(swap={'*2': "path = titanic()"}, order=[(4,13), 17, 25, 27, (36,38), 17, (19,21), (29,31)]),
+    'course22/06-why-you-should-use-a-framework': dict(swap={'*2': "path = titanic()"}, order=[(2,13), 17, 25, 27, (36,38), 17, (19,21), (29,31)]),
     'fastbook/08_collab': dict(skip=[0], order=[(1,23), 60, (56,59), (40,53), (30,34), (28,29), (24,27)]),
     'fastbook/12_nlp_dive': dict(skip=[0], order=[(1,15), (21,22), (17,19), (25,34), (55,58), (48,49), (38,39), 35]),
     'fastbook/13_convolutions': dict(skip=[0], order=[1, (52,80), (4,44)]),

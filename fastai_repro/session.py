@@ -200,12 +200,12 @@ def _listen(self:Session):
         if hook in events.callbacks['pre_run_cell']: events.unregister('pre_run_cell', hook)
     return undo
 
-# %% ../nbs/31_session.ipynb #88051c3c
+# %% ../nbs/31_session.ipynb #53988066
 def reproducible(
     seed:int=42, # Seed of all that is made from here on, 0 to 2**64-1
     strict:bool|str=False, # Torch's deterministic algorithms: False, True or 'warn'
     threads:int=None, # Torch's threads, so that the number of cores changes no bit; default: as many as there are
-    restore:bool=False, # Does each `fine_tune` of a learner start from the weights that its first one started from?
+    restore:bool=False, # Does a training cell that is run again start from the weights that it started from, and each `fine_tune` from those of the first?
 )->Session: # Its `off()` undoes it, and so does the end of `with reproducible(42):`
     "From here on loaders are keyed, learners get a `ReproCallback`, and each cell of a notebook draws from the seed and its source"
     ReproCallback(check_seed(seed), restore=restore, strict=strict, threads=threads)  # says what is wrong with an argument
