@@ -3,10 +3,10 @@
     python benchmarks/one_line.py FOLDER [--only NAMES] [--out F.md]
 
 Five notebooks of fastai's course and book, taken from FOLDER, which is to hold them as `course22/NAME.ipynb` (github.com/fastai/course22)
-and `fastbook/NAME.ipynb` (the folder `clean` of github.com/fastai/fastbook). Their cells are run as they are, but for three things: data come
-from scikit-learn's digits or are made up in the format of the original, nothing is installed, and there are no pretrained weights.
-Each notebook is run with `reproducible(42)` in a cell above all others and, as controls, with fastai's `set_seed(42, reproducible=True)` there, and with
-nothing. It is run in five ways, each in a new process (with nothing, in the first two):
+and `fastbook/NAME.ipynb` (the folder `clean` of github.com/fastai/fastbook). Their cells are run as they are, but for three things: data
+come from scikit-learn's digits or are made up in the format of the original, nothing is installed, and there are no pretrained weights.
+Each notebook is run with `reproducible(42)` in a cell above all others and, as controls, with fastai's `set_seed(42, reproducible=True)`
+there, and with nothing. It is run in five ways, each in a new process (with nothing, in the first two):
 
 | way | what is run |
 |---|---|
@@ -15,8 +15,8 @@ nothing. It is run in five ways, each in a new process (with nothing, in the fir
 | other order | sections that don't need each other in another order |
 | peek | before each training cell a look at a batch, a validation and some random numbers |
 
-A training cell is one in which a learner fits (`lr_find` does not count). What is compared is the digest of all weights of its learners at its
-end. With the line each training cell is to have one digest, however often it was run; with the controls, more than one.
+A training cell is one in which a learner fits (`lr_find` does not count). What is compared is the digest of all weights of its learners
+at its end. With the line each training cell is to have one digest, however often it was run; with the controls, more than one.
 """
 import json,os,random,subprocess,sys,tempfile,types
 from collections import defaultdict
@@ -27,7 +27,8 @@ here = Path(__file__).resolve().parent
 # --- the notebooks: what replaces text of cells, which cells install or download, and another order, of ranges of cells
 
 books = {
-    'course22/06-why-you-should-use-a-framework': dict(swap={'*2': "path = titanic()"}, order=[(2,13), 17, 25, 27, (36,38), 17, (19,21), (29,31)]),
+    'course22/06-why-you-should-use-a-framework': dict(
+        swap={'*2': "path = titanic()"}, order=[(2,13), 17, 25, 27, (36,38), 17, (19,21), (29,31)]),
     'fastbook/08_collab': dict(skip=[0], order=[(1,23), 60, (56,59), (40,53), (30,34), (28,29), (24,27)]),
     'fastbook/12_nlp_dive': dict(skip=[0], order=[(1,15), (21,22), (17,19), (25,34), (55,58), (48,49), (38,39), 35]),
     'fastbook/13_convolutions': dict(skip=[0], order=[1, (52,80), (4,44)]),
@@ -77,7 +78,8 @@ def ml_100k(folder):
     pairs = r.sample([(u,m) for u in range(1, 81) for m in range(1, 61)], 2500)
     (folder/'u.data').write_text(''.join(f'{u}\t{m}\t{1+(u*m+r.randrange(3))%5}\t{r.randrange(10**9)}\n' for u,m in pairs))
 
-_ones = 'one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen'.split()
+_ones = '''one two three four five six seven eight nine ten
+           eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen'''.split()
 _tens = 'twenty thirty forty fifty sixty seventy eighty ninety'.split()
 
 def _words(n):
@@ -87,7 +89,8 @@ def _words(n):
 
 def human_numbers(folder):
     folder.mkdir()
-    for name,o in (('train',range(1, 2400)), ('valid',range(2400, 3000))): (folder/f'{name}.txt').write_text(''.join(' '.join(_words(i))+' \n' for i in o))
+    for name,o in (('train',range(1, 2400)), ('valid',range(2400, 3000))):
+        (folder/f'{name}.txt').write_text(''.join(' '.join(_words(i))+' \n' for i in o))
 
 def titanic():
     "Passengers made up, in the columns of the competition"
@@ -96,8 +99,9 @@ def titanic():
     def passenger(i):
         title,cabin = r.choice(['Mr','Mrs','Miss','Master']),r.choice([None, f"{r.choice('ABCDEFG')}{r.randrange(99)}"])
         women = title in ('Mrs','Miss')
-        return dict(PassengerId=i, Survived=int(r.random()<(.7 if women else .2)), Pclass=r.randint(1, 3), Name=f'Doe{i}, {title}. Jo', Sex='female' if women else 'male',
-                    Age=r.choice([None, float(r.randrange(80))]), SibSp=r.randrange(3), Parch=r.randrange(3), Ticket=str(r.randrange(300)), Fare=r.random()*90, Cabin=cabin, Embarked=r.choice('SCQ'))
+        return dict(PassengerId=i, Survived=int(r.random()<(.7 if women else .2)), Pclass=r.randint(1, 3), Name=f'Doe{i}, {title}. Jo',
+                    Sex='female' if women else 'male', Age=r.choice([None, float(r.randrange(80))]), SibSp=r.randrange(3),
+                    Parch=r.randrange(3), Ticket=str(r.randrange(300)), Fare=r.random()*90, Cabin=cabin, Embarked=r.choice('SCQ'))
     path = Path('titanic')
     path.mkdir(exist_ok=True)
     rows = pd.DataFrame([passenger(i) for i in range(500)])
@@ -135,7 +139,9 @@ class Watch:
             plain(learn, *args, **kwargs)
             if not isinstance(kwargs.get('cbs'), LRFinder) and all(o is not learn for o in self.trained): self.trained.append(learn)
         Learner.fit = fit
-        register_module_parameter_registration_hook(lambda module, name, param: self.made.setdefault(id(module), (self.step, module)) and None)
+        register_module_parameter_registration_hook(self.note)
+
+    def note(self, module, name, param): self.made.setdefault(id(module), (self.step, module))
 
     def first_step(self): return min(self.made[id(m)][0] for learn in self.trained for m in learn.model.modules() if id(m) in self.made)
 
@@ -190,8 +196,8 @@ def run_child(spec):
 
 # --- all of them
 
-tops = {'the line': 'from fastai_repro import reproducible\nreproducible(42)', '`set_seed`': 'from fastai.torch_core import set_seed\nset_seed(42, reproducible=True)',
-        'nothing': 'pass'}
+tops = {'the line': 'from fastai_repro import reproducible\nreproducible(42)',
+        '`set_seed`': 'from fastai.torch_core import set_seed\nset_seed(42, reproducible=True)', 'nothing': 'pass'}
 
 def run_one(name, file, way, top, trainings):
     with tempfile.TemporaryDirectory() as d:
@@ -219,10 +225,11 @@ def _span(values): return str(min(values)) if min(values)==max(values) else f'{m
 
 def table(results):
     "How many digests the training cells of each notebook have"
-    lines = ['| notebook | training cells | runs of each | ' + ' | '.join(f'digests of a cell, {o}' for o in tops) + ' |', '|---'*(3+len(tops)) + '|']
+    lines = ['| notebook | training cells | runs of each |' + ' |'.join(f' digests of a cell, {o}' for o in tops) + ' |', '|---'*(3+len(tops)) + '|']
     for name,by_top in results.items():
         runs = [sum(map(len, o.values())) for o in by_top['the line'].values()]
-        lines.append(f"| {name} | {len(runs)} | {_span(runs)} | " + ' | '.join(_span([*map(_distinct, by_top[o].values())]) for o in tops) + ' |')
+        counts = [_span([*map(_distinct, by_top[o].values())]) for o in tops]
+        lines.append(' | '.join([f'| {name}', str(len(runs)), _span(runs), *counts]) + ' |')
     return '\n'.join(lines)
 
 def cells_table(results):
@@ -252,7 +259,8 @@ def main(
         file = Path(folder).resolve()/f'{name}.ipynb'
         if not file.exists(): sys.exit(f'{file} is not there: take it from the repository that the head of this script names')
         results[name] = {top:results_of(name, file, top) for top in tops}
-        text = '\n\n'.join(['# One line at the top of a notebook', 'Made by `benchmarks/one_line.py`, which says what is run.', table(results), '## Each cell', cells_table(results)])
+        head = '# One line at the top of a notebook', 'Made by `benchmarks/one_line.py`, which says what is run.'
+        text = '\n\n'.join([*head, table(results), '## Each cell', cells_table(results)])
         if out: Path(out).write_text(text+'\n')
     print(text)
     bad = [f'{name} {i}' for name,o in results.items() for i,runs in o['the line'].items() if _distinct(runs)!=1]

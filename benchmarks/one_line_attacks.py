@@ -3,7 +3,8 @@
     python benchmarks/one_line_attacks.py [--only NAMES] [--out F.md]
 
 Each case is a few cells, run by IPython's own machinery, with `reproducible(42)` above them. Most cells are run, then something else
-that moves generators and loaders, then the cells again, and what they made is compared by its bits. The control of a case is the same without the line:
+that moves generators and loaders, then the cells again, and what they made is compared by its bits. The control of a case is the same without
+the line:
 it is to differ, or the case would show nothing (cases that test something else have none).
 """
 import gc,os,subprocess,sys,tempfile,traceback,warnings
@@ -21,7 +22,9 @@ class Notebook:
     def __call__(self, *sources, fails=False):
         for source in sources:
             out = self.shell.run(source)
-            if bool(self.shell.exc)!=fails: raise RuntimeError(f'{source}\n' + '\n'.join(str(o.get('traceback', ''))[-2500:] for o in out) if self.shell.exc else 'it did not fail')
+            if bool(self.shell.exc)==fails: continue
+            why = '\n'.join(str(o.get('traceback', ''))[-2500:] for o in out) if self.shell.exc else 'it did not fail'
+            raise RuntimeError(f'{source}\n{why}')
         return self.result
 
     @property
@@ -46,15 +49,16 @@ class Item(Transform):
     def encodes(self, i): return items[i][0]+torch.randn(64)*.1*random.random()
 class Label(Transform):
     def encodes(self, i): return items[i][1]
-def get_dls(num_workers=0, **kwargs): return Datasets(range(200), [[Item()],[Label()]], splits=[range(160), range(160,200)]).dataloaders(bs=32, num_workers=num_workers, **kwargs)
+def dsets(item=None, splits=[range(160), range(160,200)]): return Datasets(range(200), [[item or Item()],[Label()]], splits=splits)
+def get_dls(num_workers=0): return dsets().dataloaders(bs=32, num_workers=num_workers)
 def get_model(): return nn.Sequential(nn.Linear(64,16), nn.ReLU(), nn.Dropout(), nn.Linear(16,10))
-def get_learn(dls=None, model=None, **kwargs): return Learner(dls or get_dls(), model or get_model(), loss_func=CrossEntropyLossFlat(), **kwargs)
+def get_learn(dls=None, **kwargs): return Learner(dls or get_dls(), get_model(), loss_func=CrossEntropyLossFlat(), **kwargs)
 def fit(learn, f='fit', *args, **kwargs):
     with learn.no_bar(),learn.no_logging(): getattr(learn, f)(*(args or (1,)), **kwargs)
     return digest(learn.model)
 def images(n=64, **kwargs):
     files = L(sorted(get_image_files(digits_path()), key=str))[::11][:n]
-    return ImageDataLoaders.from_path_func('.', files, parent_label, item_tfms=Resize(32), batch_tfms=aug_transforms(size=32), bs=16, **kwargs)
+    return ImageDataLoaders.from_path_func('.', files, parent_label, bs=16, item_tfms=Resize(32), batch_tfms=aug_transforms(size=32), **kwargs)
 '''
 disturb = '''
 torch.rand(100),np.random.rand(9),random.random()
@@ -94,7 +98,13 @@ def model_made_in_a_function(nb): return same(nb, 'learn = get_learn(); result =
 @case
 def model_made_in_a_thread(nb):
     "A thread that is started and joined in the cell"
-    return same(nb, 'def work():\n    global result,learn\n    learn = get_learn()\n    result = fit(learn)\nt = threading.Thread(target=work); t.start(); t.join()')
+    return same(nb, '''
+def work():
+    global result,learn
+    learn = get_learn()
+    result = fit(learn)
+t = threading.Thread(target=work)
+t.start(); t.join()''')
 
 @case
 def vision(nb): return same(nb, 'learn = vision_learner(images(), resnet18, pretrained=False); result = fit(learn, "fine_tune", 1)')
@@ -108,7 +118,8 @@ def vision_workers(nb):
 def tabular(nb):
     return same(nb, '''
 df = pd.DataFrame(dict(a=np.arange(200)%7, b=np.random.rand(200), y=np.arange(200)%2))
-dls = TabularDataLoaders.from_df(df, cat_names=['a'], cont_names=['b'], y_names='y', y_block=CategoryBlock(), procs=[Categorify,Normalize], bs=32)
+names = dict(cat_names=['a'], cont_names=['b'], y_names='y', y_block=CategoryBlock())
+dls = TabularDataLoaders.from_df(df, procs=[Categorify,Normalize], bs=32, **names)
 learn = tabular_learner(dls, layers=[16,8], config=tabular_config(ps=.1, embed_p=.1)); result = fit(learn, 'fit_one_cycle', 2)''')
 
 @case
@@ -123,16 +134,20 @@ config = dict(awd_lstm_lm_config if lm else awd_lstm_clas_config, emb_sz=8, n_hi
 dls = TextDataLoaders.from_df(df, text_col='text', label_col='label', is_lm=lm, bs=8, seq_len=10)
 '''
 @case
-def text_classifier(nb): return same(nb, 'lm = False'+texts+'learn = text_classifier_learner(dls, AWD_LSTM, config=config, pretrained=False); result = fit(learn)')
+def text_classifier(nb):
+    make = 'learn = text_classifier_learner(dls, AWD_LSTM, config=config, pretrained=False); result = fit(learn)'
+    return same(nb, 'lm = False'+texts+make)
 
 @case
-def language_model(nb): return same(nb, 'lm = True'+texts+'learn = language_model_learner(dls, AWD_LSTM, config=config, pretrained=False); result = fit(learn)')
+def language_model(nb):
+    make = 'learn = language_model_learner(dls, AWD_LSTM, config=config, pretrained=False); result = fit(learn)'
+    return same(nb, 'lm = True'+texts+make)
 
 @case
 def unet(nb): return same(nb, '''
 x = [(torch.rand(3,32,32),torch.randint(0, 2, (32,32))) for _ in range(8)]
 dls = DataLoaders.from_dsets(x, x, bs=4); dls.vocab = [0,1]; dls.c = 2
-learn = unet_learner(dls, resnet18, pretrained=False, n_out=2, normalize=False, loss_func=CrossEntropyLossFlat(axis=1)) if False else Learner(dls, DynamicUnet(nn.Sequential(*list(resnet18().children())[:-2]), 2, (32,32)), loss_func=CrossEntropyLossFlat(axis=1))
+learn = Learner(dls, DynamicUnet(nn.Sequential(*list(resnet18().children())[:-2]), 2, (32,32)), loss_func=CrossEntropyLossFlat(axis=1))
 result = fit(learn)''')
 
 @case
@@ -158,10 +173,17 @@ learn = Mine(get_dls()); fit(learn)
 result = [o.seed for o in learn.cbs if isinstance(o, ReproCallback)]''')
     return nb.result==[7]
 
+tracker = '''
+plain = Learner.__init__
+def init(self, *args, **kwargs):
+    plain(self, *args, **kwargs)
+    self.theirs = True
+Learner.__init__ = init
+'''
 @plain
 def init_patched_after(nb):
     "Another package wraps `Learner.__init__` after us; `off` leaves its wrapper, and ours in it is silent"
-    nb('plain = Learner.__init__\ndef init(self, *args, **kwargs):\n    plain(self, *args, **kwargs)\n    self.theirs = True\nLearner.__init__ = init')
+    nb(tracker)
     nb('learn = get_learn(); on = learn.theirs,hasattr(learn, "repro")')
     nb('session.off(); learn = get_learn(); off = learn.theirs,hasattr(learn, "repro"); kept = Learner.__init__ is init')
     nb('Learner.__init__ = plain.__wrapped__; result = on,off,kept')
@@ -170,15 +192,16 @@ def init_patched_after(nb):
 @plain
 def init_patched_before(nb):
     "Another package has wrapped it before; `off` brings its wrapper back"
-    nb('session.off(); fastais = Learner.__init__\ndef init(self, *args, **kwargs):\n    fastais(self, *args, **kwargs)\n    self.theirs = True\nLearner.__init__ = init')
-    nb('session = reproducible(42); learn = get_learn(); on = learn.theirs,hasattr(learn, "repro"); session.off(); kept = Learner.__init__ is init')
-    nb('Learner.__init__ = fastais; result = on,kept')
+    nb('session.off()', tracker)
+    nb('session = reproducible(42); learn = get_learn(); on = learn.theirs,hasattr(learn, "repro")')
+    nb('session.off(); kept = Learner.__init__ is init; Learner.__init__ = plain; result = on,kept')
     return nb.result==((True,True), True)
 
 @case
 def copies_and_pickles(nb):
     "A learner copied, and one pickled and loaded, before the training"
-    return same(nb, 'learn = get_learn(); a,b = deepcopy(learn),pickle.loads(pickle.dumps(learn)); result = [fit(o) for o in (a,b)]') and len({*nb.result})==1
+    cell = 'learn = get_learn(); a,b = deepcopy(learn),pickle.loads(pickle.dumps(learn)); result = [fit(o) for o in (a,b)]'
+    return same(nb, cell) and len({*nb.result})==1
 
 @plain
 def export_in_a_plain_process(nb):
@@ -189,9 +212,13 @@ df = pd.DataFrame(dict(b=np.random.rand(60), y=np.arange(60)%2))
 learn = tabular_learner(TabularDataLoaders.from_df(df, cont_names=['b'], y_names='y', y_block=CategoryBlock(), bs=16), layers=[8])
 fit(learn); learn.export('{d}/m.pkl')
 with learn.no_bar(): result = learn.predict(df.iloc[0])[2].tolist()''')
-        code = f"import sys; sys.modules['fastai_repro'] = None\nfrom fastai.tabular.all import *\nl = load_learner('{d}/m.pkl'); l.no_bar().__enter__(); print(l.predict(pd.Series(dict(b={nb['df'].b[0]!r})))[2].tolist())"
+        code = f"""
+import sys; sys.modules['fastai_repro'] = None
+from fastai.tabular.all import *
+learn = load_learner('{d}/m.pkl')
+with learn.no_bar(): print(learn.predict(pd.Series(dict(b={nb['df'].b[0]!r})))[2].tolist())"""
         out = subprocess.run([sys.executable, '-W', 'ignore', '-c', code], capture_output=True, text=True)
-        return out.stdout.strip().splitlines()[-1:]==[str(nb.result)] or out.stdout[-300:]+str(nb.result)+out.stderr[-500:]
+        return out.stdout.strip().splitlines()[-1:]==[str(nb.result)] or out.stdout[-300:]+out.stderr[-500:]
 
 # --- callbacks, errors, interruptions
 
@@ -211,14 +238,23 @@ def a_fit_that_fails(nb):
     "A fit that ends in an error leaves nothing that the next cell would see"
     cell = 'learn = get_learn(); result = fit(learn)'
     first = nb(cell)
-    nb('class Fails(Callback):\n    def after_batch(self):\n        if self.iter==2: raise ZeroDivisionError\nfit(get_learn(), cbs=Fails())', fails=True)
+    nb('''
+class Fails(Callback):
+    def after_batch(self):
+        if self.iter==2: raise ZeroDivisionError
+fit(get_learn(), cbs=Fails())''', fails=True)
     return nb(cell)==first
 
 @case
 def a_fit_that_is_interrupted(nb):
     cell = 'learn = get_learn(); result = fit(learn)'
     first = nb(cell)
-    nb('class Stops(Callback):\n    def after_batch(self):\n        if self.iter==2: raise KeyboardInterrupt\ntry: fit(get_learn(), cbs=Stops())\nexcept KeyboardInterrupt: pass')
+    nb('''
+class Stops(Callback):
+    def after_batch(self):
+        if self.iter==2: raise KeyboardInterrupt
+try: fit(get_learn(), cbs=Stops())
+except KeyboardInterrupt: pass''')
     return nb(cell)==first
 
 @case
@@ -243,19 +279,24 @@ def seed_set_in_the_cell(nb):
 
 @case
 def lr_found_in_the_cell(nb):
-    return same(nb, 'learn = get_learn()\nwith learn.no_bar(): lr = learn.lr_find(show_plot=False, num_it=20)\nresult = fit(learn, "fit_one_cycle", 2, lr.valley)+str(lr.valley)')
+    return same(nb, '''
+learn = get_learn()
+with learn.no_bar(): lr = learn.lr_find(show_plot=False, num_it=20)
+result = fit(learn, "fit_one_cycle", 2, lr.valley)+str(lr.valley)''')
 
 @case
 def lr_found_in_its_own_cell(nb):
     "`lr_find` in a cell of its own, run twice, suggests the same both times"
     nb('learn = get_learn()')
-    return same(nb, 'with learn.no_bar(): result = str(learn.lr_find(show_plot=False, num_it=20).valley)', between='torch.rand(9); learn.dls.one_batch()')
+    cell = 'with learn.no_bar(): result = str(learn.lr_find(show_plot=False, num_it=20).valley)'
+    return same(nb, cell, between='torch.rand(9); learn.dls.one_batch()')
 
 @case
 def looks_of_a_trained_learner(nb):
     "`tta`, `get_preds`, `show_results` and a batch, in cells of their own"
     nb('learn = vision_learner(images(), resnet18, pretrained=False); fit(learn)')
-    return same(nb, 'with learn.no_bar(): p = learn.tta(n=2)\nb = learn.dls.one_batch()\nresult = digest([p[0], b[0]])', between='torch.rand(9); learn.dls.one_batch(); learn.dls.one_batch()')
+    cell = 'with learn.no_bar(): p = learn.tta(n=2)\nb = learn.dls.one_batch()\nresult = digest([p[0], b[0]])'
+    return same(nb, cell, between='torch.rand(9); learn.dls.one_batch(); learn.dls.one_batch()')
 
 # --- loaders
 
@@ -287,8 +328,8 @@ def loaders_made_otherwise(nb):
 block = DataBlock(get_items=lambda _: list(range(200)), get_x=Item(), get_y=Label(), splitter=RandomSplitter(.2))
 import fastai.callback.data
 dls = get_dls()
-made = [DataLoaders(dls.train.new(bs=16), dls.valid.new()), block.datasets(None).dataloaders(bs=16), block.dataloaders(None, bs=16), block.weighted_dataloaders(None, wgts=np.arange(200)+1., bs=16),
-        get_dls().train.dataset and Datasets(range(200), [[Item()],[Label()]], splits=[range(160), range(160,200)]).partial_dataloaders(64, bs=16)]
+made = [DataLoaders(dls.train.new(bs=16), dls.valid.new()), block.datasets(None).dataloaders(bs=16), block.dataloaders(None, bs=16),
+        block.weighted_dataloaders(None, wgts=np.arange(200)+1., bs=16), dsets().partial_dataloaders(64, bs=16)]
 learns = [get_learn(o) for o in made]; learn = learns[0]
 result = [fit(o) for o in learns]+[digest(list(dls.test_dl(range(40)))[0])]''') and len({*nb.result})==6
 
@@ -306,7 +347,7 @@ result = digest(m)''', between='dls.one_batch(); torch.rand(9)')
 @plain
 def loaders_that_cant_be_keyed(nb):
     "What fastai makes without complaint is made: no loader, one loader, a list, a generator, None"
-    nb('made = [DataLoaders(), DataLoaders(get_dls().train), DataLoaders([1,2],[3]), DataLoaders((i for i in range(3))), DataLoaders(get_dls().train, None)]')
+    nb('made = [DataLoaders(), DataLoaders(get_dls().train), DataLoaders([1,2],[3]), DataLoaders((i for i in range(3))), DataLoaders(None)]')
     nb('learns = [Learner(None, get_model(), loss_func=F.cross_entropy, opt_func=SGD)] ; result = len(made)')
     return nb.result==5
 
@@ -316,7 +357,7 @@ def folds(nb):
     return same(nb, '''
 result = []
 for k in range(3):
-    learn = get_learn(Datasets(range(200), [[Item()],[Label()]], splits=RandomSplitter(.2)(range(200))).dataloaders(bs=32)); result.append(fit(learn))''') and len({*nb.result})==3
+    learn = get_learn(dsets(splits=RandomSplitter(.2)(range(200))).dataloaders(bs=32)); result.append(fit(learn))''') and len({*nb.result})==3
 
 @case
 def pairs_drawn_in_a_transform(nb):
@@ -324,7 +365,7 @@ def pairs_drawn_in_a_transform(nb):
     nb('''
 class Pair(Transform):
     def encodes(self, i): return items[i][0]-items[random.randrange(200)][0]*np.random.rand()''')
-    cell = 'learn = get_learn(Datasets(range(200), [[Pair()],[Label()]], splits=[range(160), range(160,200)]).dataloaders(bs=32, num_workers=n)); result = fit(learn)'
+    cell = 'learn = get_learn(dsets(Pair()).dataloaders(bs=32, num_workers=n)); result = fit(learn)'
     a = nb('n = 0', cell)
     nb(disturb)
     return a==nb('n = 2', cell)
@@ -334,13 +375,15 @@ class Pair(Transform):
 @case
 def magics(nb):
     "Cells with magics repeat as they are: %%time, %%capture, %time, %%prun"
-    return all(same(nb, f'{m}\nlearn = get_learn(); result = fit(learn)') for m in ('%%time', '%%capture', '%%prun -q')) and same(nb, 'learn = get_learn()\n%time result = fit(learn)')
+    cells = [f'{m}\nlearn = get_learn(); result = fit(learn)' for m in ('%%time', '%%capture', '%%prun -q')]
+    return all(same(nb, o) for o in (*cells, 'learn = get_learn()\n%time result = fit(learn)'))
 
 @case
 def cell_with_await(nb): return same(nb, 'learn = get_learn()\nawait asyncio.sleep(.01)\nresult = fit(learn)')
 
 @case
-def cell_in_a_cell(nb): return same(nb, 'a = torch.rand(1).item()\nget_ipython().run_cell("b = torch.rand(1).item()")\nresult = [a, b, torch.rand(1).item()]')
+def cell_in_a_cell(nb):
+    return same(nb, 'a = torch.rand(1)\nget_ipython().run_cell("b = torch.rand(1)")\nresult = [o.item() for o in (a, b, torch.rand(1))]')
 
 @case
 def script_run_in_a_cell(nb):
@@ -351,7 +394,8 @@ def script_run_in_a_cell(nb):
 @plain
 def blanks_and_windows(nb):
     "Blanks at line ends and Windows' line ends make no other cell; a comment does"
-    a,b,c,d = [nb(o) for o in ('x = 1\nresult = torch.rand(2).tolist()', 'x = 1  \nresult = torch.rand(2).tolist()\n\n', 'x = 1\r\nresult = torch.rand(2).tolist()\r\n', 'x = 1\nresult = torch.rand(2).tolist() # 2')]
+    cell = 'x = 1\nresult = torch.rand(2).tolist()'
+    a,b,c,d = [nb(o) for o in (cell, cell.replace('\n', '  \n')+'\n\n', cell.replace('\n', '\r\n'), cell+' # 2')]
     return a==b==c!=d
 
 @plain
@@ -366,7 +410,10 @@ def many_cells_are_independent(nb):
 @plain
 def hook_that_draws_after_us(nb):
     "Somebody else's hook, registered later, draws an unknown number of times before each cell"
-    nb('import time\ndef theirs(info): [torch.rand(1) for _ in range(time.time_ns()%7+1)]\nget_ipython().events.register("pre_run_cell", theirs)')
+    nb('''
+import time
+def theirs(info): [torch.rand(1) for _ in range(time.time_ns()%7+1)]
+get_ipython().events.register("pre_run_cell", theirs)''')
     nb('x = 1')  # from the next cell on we come last
     rs = {str(nb('result = torch.rand(3).tolist()')) for _ in range(8)}
     nb('get_ipython().events.unregister("pre_run_cell", theirs)')
@@ -379,8 +426,8 @@ def _by_kernel(cells):
     return ''.join(o.get('text', '') for o in nb.cells[-1].outputs)
 
 def _by_terminal(cells):
-    code = 'from IPython.terminal.interactiveshell import TerminalInteractiveShell as T; T.simple_prompt=True; from IPython import start_ipython; start_ipython(["--no-banner","--simple-prompt","--colors=NoColor"])'
-    return subprocess.run([sys.executable, '-W', 'ignore', '-c', code], input='\n'.join(cells)+'\n', capture_output=True, text=True).stdout
+    command = [sys.executable, '-W', 'ignore', '-m', 'IPython', '--no-banner', '--simple-prompt', '--colors=NoColor']
+    return subprocess.run(command, input='\n'.join(cells)+'\n', capture_output=True, text=True).stdout
 
 def _by_test(cells):
     "As `nbdev-test` does"
@@ -393,9 +440,9 @@ def _by_test(cells):
 def shells(nb):
     "One digest from ipykernel, from IPython in a terminal, and from execnb, which `nbdev-test` uses"
     import re
-    cells = ['import warnings; warnings.simplefilter("ignore"); from fastai.basics import *; from fastai_repro import *; session = reproducible(42)', 'torch.rand(3)',
-             'x = [(torch.randn(8),torch.tensor(i%3)) for i in range(99)]; dls = DataLoaders.from_dsets(x, x, bs=16); learn = Learner(dls, nn.Linear(8,3), loss_func=F.cross_entropy); learn.remove_cb(learn.progress) if hasattr(learn, "progress") else None',
-             'learn.fit(1); print("<", digest(learn.model), ">", sep="")']
+    cells = ['import warnings; warnings.simplefilter("ignore")', 'from fastai.basics import *; from fastai_repro import *; session = reproducible(42)', 'torch.rand(3)',
+             'x = [(torch.randn(8),torch.tensor(i%3)) for i in range(99)]; dls = DataLoaders.from_dsets(x, x, bs=16)',
+             'learn = Learner(dls, nn.Linear(8,3), loss_func=F.cross_entropy)', 'learn.fit(1); print("<", digest(learn.model), ">", sep="")']
     found = [re.findall('<([0-9a-f]{32})>', f(cells)) for f in (_by_kernel, _by_terminal, _by_test)]
     return len({*map(str, found)})==1 and len(found[0])==1 or str(found)
 
@@ -420,23 +467,35 @@ def with_in_a_cell(nb):
 
 @plain
 def learner_of_an_old_session(nb):
-    "A learner outlives its session: off, on with another seed; it keeps its seed and trains on as it would have"
-    a = nb('learn = get_learn(); fit(learn); result = fit(learn)')
-    b = nb('learn = get_learn(); fit(learn); result = fit(learn)\nold = learn', 'session.off()', 'session = reproducible(1)', 'result = [old.repro.seed, old.dls.seed]')
-    return b==[42,42]
+    "A learner outlives its session: off, or on with another seed, it keeps its seed and trains on as it would have"
+    def results(*between):
+        nb('session = reproducible(42)', 'learn = get_learn(); fit(learn)', *between)
+        return nb('result = fit(learn), learn.repro.seed, learn.dls.seed')
+    return results()==results('session.off()')==results('session = reproducible(1)')
 
 @plain
 def restored_after_lr_find(nb):
     "`restore=True`: a cell that only calls `fine_tune`, run again after `lr_find` and `validate`"
     nb('session = reproducible(42, restore=True)', 'learn = get_learn()')
-    return same(nb, 'result = fit(learn, "fine_tune", 1)', between='with learn.no_bar(): learn.lr_find(show_plot=False, num_it=5); learn.validate()')
+    looks = 'with learn.no_bar(): learn.lr_find(show_plot=False, num_it=5); learn.validate()'
+    return same(nb, 'result = fit(learn, "fine_tune", 1)', between=looks)
 
 @plain
-def thousand_times_the_line(nb):
+def restored_in_a_chain(nb):
+    "`restore=True`: three cells that train one learner, each run again before the next, give what they give when run once"
+    cells = 'result = fit(learn, "fit_one_cycle", 2)', 'learn.freeze(); result = fit(learn, "fit_one_cycle", 1)', 'learn.unfreeze(); result = fit(learn, "fit", 2)'
+    nb('session = reproducible(42, restore=True)')
+    nb('learn = get_learn()')
+    once = [nb(o) for o in cells]
+    nb('learn = get_learn()')
+    return once==[[nb(o), nb('learn.dls.one_batch()') and 0, nb(o)][2] for o in cells] and len({*once})==3
+
+@plain
+def hundred_times_the_line(nb):
     "The top cell run a hundred times: no wrapper is left over, and `off` is whole"
     nb('session.off(); before = [dict(vars(o)) for o in (Learner,DataLoaders)]')
     for _ in range(100): nb('session = reproducible(42)')
-    nb('import inspect; depth = len([*iter_wrapped(Learner.__init__)])' if False else 'depth = Learner.__init__.__wrapped__ is before[0]["__init__"]')
+    nb('depth = Learner.__init__.__wrapped__ is before[0]["__init__"]')
     nb('session.off(); result = depth,[dict(vars(o)) for o in (Learner,DataLoaders)]==before')
     return nb.result==(True,True)
 

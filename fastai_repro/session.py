@@ -163,11 +163,12 @@ class Session:
 
     def _ipython_display_(self): pass  # the line is enough
 
-# %% ../nbs/31_session.ipynb #73ade6f1
+# %% ../nbs/31_session.ipynb #f6fff1a5
 @patch
 def _equip(self:Session, learn):
     if repro_of(learn) is not None: return
-    if not isinstance(learn.dls, (DataLoaders,type(None))): return warnings.warn(f"this learner is left as it is: its `dls` is a {type(learn.dls).__name__}")
+    if not isinstance(learn.dls, (DataLoaders,type(None))):
+        return warnings.warn(f"this learner is left as it is: its `dls` is a {type(learn.dls).__name__}")
     cb = ReproCallback(self.seed if given_seed(learn.dls) is None else None, **self.settings)
     cb.gives_way = True
     try: learn.add_cb(cb)
@@ -200,12 +201,12 @@ def _listen(self:Session):
         if hook in events.callbacks['pre_run_cell']: events.unregister('pre_run_cell', hook)
     return undo
 
-# %% ../nbs/31_session.ipynb #53988066
+# %% ../nbs/31_session.ipynb #c1df80cc
 def reproducible(
     seed:int=42, # Seed of all that is made from here on, 0 to 2**64-1
     strict:bool|str=False, # Torch's deterministic algorithms: False, True or 'warn'
     threads:int=None, # Torch's threads, so that the number of cores changes no bit; default: as many as there are
-    restore:bool=False, # Does a training cell that is run again start from the weights that it started from, and each `fine_tune` from those of the first?
+    restore:bool=False, # Does a training cell that is run again start from where it started, and each `fine_tune` from where the first one did?
 )->Session: # Its `off()` undoes it, and so does the end of `with reproducible(42):`
     "From here on loaders are keyed, learners get a `ReproCallback`, and each cell of a notebook draws from the seed and its source"
     ReproCallback(check_seed(seed), restore=restore, strict=strict, threads=threads)  # says what is wrong with an argument
