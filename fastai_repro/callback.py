@@ -26,7 +26,7 @@ from .seed import isolated,is_seeded,seed_all,deterministic,_check_strict
 from .objects import Generators,opaque
 from .state import LearnerState,named_callbacks,named_tensors
 from .digests import digest
-from .loaders import key_dls,part_key,say_left_out,say_unkeyed,sharded
+from .loaders import current_place,key_dls,part_key,say_left_out,say_unkeyed,sharded
 from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
@@ -44,15 +44,16 @@ class _QuickCallback(Callback):
 @opaque
 class ReproCallback(_QuickCallback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
-    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held','_team','part') # before every callback that draws; a copy made in a fit is outside of it
-    _learn,_last,_run_seed,_pass,_held = None,None,None,('look', 0),None
+    order,_stateattrs = -100,('_last','_inside','_fitting','_finding','_clocks','_held','_team','part','_place','_cell_start') # before every callback that draws; a copy made in a fit is outside of it
+    _learn,_last,_run_seed,_pass,_held,_place,_cell_start = None,None,None,('look', 0),None,None,None
+    gives_way = False # when the learner gets another one
     _team,part = None,0
     _inside,_fitting,_finding,_clocks,_cancelled,_told,_stepped,_regular,_is_first,_listed,_begun = False,False,False,(),False,False,False,False,False,False,False
 
     def __init__(self,
         seed:int|None=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
         rebuild:bool=False, # Between runs, rebuild the loaders from their recipe? Default: rewind them, which gives the same bits
-        restore:bool=False, # Start every run from the weights, buffers and optimizer state that the first one started from?
+        restore:bool=False, # Start every run from the weights, buffers and optimizer state that the first one started from? In a notebook with `reproducible` also each cell that is run again
         strict:bool|str=False, # Fit with torch's deterministic algorithms: False, True or 'warn'
         manifest:str|Path|None=None, # Folder to write a `RunManifest` of each run into; default: none is made
         name:str|None=None, # A name for the runs, which their manifests have
@@ -131,11 +132,18 @@ class _Hook:
 
 def repro_of(learn): return next((o for o in learn.cbs.items if isinstance(o, ReproCallback)), None)
 
+_waiting = weakref.WeakKeyDictionary()  # learners whose callback gave way to another, with it
+
+def _come_back(learn):
+    "The callback that gave way, once the other one is gone"
+    if learn in _waiting and repro_of(learn) is None: learn.add_cb(_waiting.pop(learn))
+
 def is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
 # %% ../nbs/30_callback.ipynb #318b5658
 def _hooked_fine_tune(learn, plain, *args, **kwargs):
     "Every `fine_tune` begins a run"
+    if not any(isinstance(o, ReproCallback) for o in L(kwargs.get('cbs'))): _come_back(learn)
     cbs = L(learn.cbs) + L(kwargs.get('cbs'))
     for o in cbs:
         if isinstance(o, ReproCallback): o.restart()
@@ -144,6 +152,7 @@ def _hooked_fine_tune(learn, plain, *args, **kwargs):
 
 def _hooked_with_events(learn, plain, f, event_type, *args):
     "Isolate what is outermost, and seed the step when all of `before_batch` is done"
+    if event_type=='fit': _come_back(learn)
     cb = None if event_type in ('backward','step') else repro_of(learn)
     if cb is None: return plain(learn, f, event_type, *args)
     if event_type=='batch':
@@ -169,13 +178,17 @@ _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, val
 # %% ../nbs/30_callback.ipynb #8353e60b
 @patch
 def _attach(self:ReproCallback, learn):
-    if repro_of(learn) is not None: raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
+    other = repro_of(learn)
+    if other is not None and other.gives_way:
+        learn.remove_cb(other)
+        _waiting[learn] = other
+    elif other is not None: raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
     if self._learn is not None and any(o is self for o in self._learn.cbs):
         raise ValueError("this `ReproCallback` belongs to another learner: give each learner one of its own")
     if learn.dls is not None:
         self._check_recipe(learn.dls)
         self._key(learn.dls)
-    if self._last is None or self._last() is not learn: self._base,self._runs,self._pending,self._start,self._end,self._end_state = 0,0,True,None,None,None
+    if self._last is None or self._last() is not learn: self._base,self._runs,self._pending,self._start,self._end,self._end_state,self._place = 0,0,True,None,None,None,None
     for name in _hooks: setattr(learn, name, _Hook(learn, name))
     self._learn,self._held,self._born = learn,None,torch.initial_seed()
 
@@ -187,7 +200,7 @@ def _check_recipe(self:ReproCallback, dls):
 @patch
 def _detach(self:ReproCallback):
     if self._learn is None: return
-    for name in ('_with_events','validation_context'): self._learn.__dict__.pop(name, None)  # `fine_tune` stays for the next `fine_tune(cbs=...)`
+    for name in () if self._learn in _waiting else ('_with_events','validation_context'): self._learn.__dict__.pop(name, None)  # `fine_tune` stays for the next `fine_tune(cbs=...)`
     self._last,self._learn = weakref.ref(self._learn),None
 
 @patch
@@ -291,6 +304,7 @@ def _begin_fit(self:ReproCallback):
     self._cancelled = False
     if self.strict: self._replace_layers()
     if self._pending and not self._finding: self._begin()
+    if self.restore and not self._finding: self._begin_cell()
     clock = self._key(self.learn.dls)._clock
     clock.exact = self.exact
     if self.exact: check_exact(self.learn.model, self.learn.opt)
@@ -320,7 +334,7 @@ def _seed(self:ReproCallback, key):
 def _end_fit(self:ReproCallback):
     self._base = self._next
     _trained.add(self.learn.model)
-    if self.restore: self._end,self._end_state = digest(self.learn.model),self._other_state()
+    if self.restore: self._end,self._end_state,self._end_hypers = digest(self.learn.model),self._other_state(),_hypers_of(self.learn.opt)
 
 # %% ../nbs/30_callback.ipynb #c2c2a2a6
 @patch
@@ -434,7 +448,9 @@ def _begin(self:ReproCallback):
         self._check_recipe(self.learn.dls)
         self.learn.dls = self.learn.dls.rebuild()
     self._key(self.learn.dls).rewind()
-    if self.restore: self._restore() if self._runs else self._remember()
+    if self.restore:
+        if self._runs: self._restore(self._start)
+        else: self._start = self._remember()
     if not self._runs: _compare_start(self.learn.model, self._run_seed, self._born)
     if self.writer: self.writer.new_run()
     self._base,self._pending,self._begun,self._runs = 0,False,True,self._runs+1
@@ -444,7 +460,11 @@ _starts,_trained = {},weakref.WeakSet()
 
 _at_import = torch.initial_seed()
 
-def _is_fresh(model): return model not in _trained and any(not p.is_inference() and p._version==1 for p in model.parameters())
+def is_fresh(
+    model # Module
+)->bool: # False also for what was loaded or copied
+    "Was `model` made, and neither trained nor loaded since?"
+    return model not in _trained and any(not p.is_inference() and p._version==1 for p in model.parameters())
 
 def _sample(model):
     "Some numbers of each weight"
@@ -452,7 +472,7 @@ def _sample(model):
 
 def _compare_start(model, seed, born):
     "Tell if a model that was made anew, and not under `seeded`, starts from other weights than the last one"
-    if any(map(is_lazy, model.parameters())) or not _is_fresh(model) or any(p.grad is not None for p in model.parameters()): return
+    if any(map(is_lazy, model.parameters())) or not is_fresh(model) or any(p.grad is not None for p in model.parameters()): return
     arch = seed,*((n,t.shape) for n,t in named_tensors(model).items())
     last,_starts[arch] = _starts.get(arch),(_sample(model), is_seeded(model), born)
     if last is None and not is_seeded(model) and born==_at_import and born>=2**32:
@@ -472,19 +492,20 @@ def _opt_state(opt): return opt.opt.state if isinstance(opt, OptimWrapper) else 
 
 @patch
 def _remember(self:ReproCallback):
-    "Keep the weights, buffers and optimizer state that the first run starts from"
+    "The weights, buffers and optimizer state that a run or a cell starts from"
     model,state = self.learn.model,_opt_state(self.learn.opt)
-    self._start = ({n:t.detach().cpu().clone() for n,t in named_tensors(model).items()},
-                   {n:deepcopy(state[p]) for n,p in model.named_parameters() if p in state}, _grads(model), self._other_state())
-    self._start[-1].refuse()
+    res = ({n:t.detach().cpu().clone() for n,t in named_tensors(model).items()},
+           {n:deepcopy(state[p]) for n,p in model.named_parameters() if p in state}, _grads(model), self._other_state())
+    res[-1].refuse()
+    return res
 
 @patch
 def _other_state(self:ReproCallback): return LearnerState.take(self.learn)
 
 @patch
-def _restore(self:ReproCallback):
+def _restore(self:ReproCallback, start):
     "Put them back, hyper-parameters excepted"
-    model,(tensors,states,grads,other) = self.learn.model,self._start
+    model,(tensors,states,grads,other) = self.learn.model,start
     now = named_tensors(model)
     if {n:t.shape for n,t in now.items()} != {n:t.shape for n,t in tensors.items()}:
         raise ValueError("`restore=True`: the model has other weights than when the first run started. Use a new `ReproCallback` for a new model")
@@ -497,6 +518,29 @@ def _restore(self:ReproCallback):
     if self.learn.opt is None: return
     state,names = _opt_state(self.learn.opt),{p:n for n,p in model.named_parameters()}
     for p,*_ in self.learn.opt.all_params(): state[p] = deepcopy(states.get(names.get(p), {}))
+
+def _hypers_of(opt): return [dict(o) for o in opt.hypers] if opt is not None else []
+
+@patch
+def _put_hypers(self:ReproCallback, start):
+    "Those that the cell's own schedules have moved, and nobody since"
+    opt = self.learn.opt
+    for k in start[0] if start and len(start)==len(opt.hypers)==len(self._end_hypers) else ():
+        first,end,now = ([o.get(k) for o in h] for h in (start, self._end_hypers, opt.hypers))
+        if first!=end==now: opt.set_hyper(k, first)
+
+@patch
+def _begin_cell(self:ReproCallback):
+    "A cell of a notebook that trains, run again with no other training since, starts from where it started"
+    place = current_place()
+    if not place or place is self._place: return  # no cell, or not its first fit
+    if place==self._place and not self._begun:
+        start,base,hypers = self._cell_start
+        self._restore(start)
+        self.seek(base)
+        self._put_hypers(hypers)
+    else: self._cell_start = self._remember(),self._base,_hypers_of(self.learn.opt)
+    self._place = place
 
 # %% ../nbs/30_callback.ipynb #746aa78e
 @patch

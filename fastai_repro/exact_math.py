@@ -219,7 +219,7 @@ def exact_pow(
         square,n = square*square,n>>1
     return ones_like(res)/res if y<0 else res
 
-# %% ../nbs/08_exact_math.ipynb #cf2baae4
+# %% ../nbs/08_exact_math.ipynb #d9ee9e46
 def _signed(n): return n-2**64 if n>=2**63 else n
 
 _gamma,_mixers = _signed(0x9E3779B97F4A7C15),((30,_signed(0xBF58476D1CE4E5B9)),(27,_signed(0x94D049BB133111EB)))
@@ -246,7 +246,8 @@ def draw_key(
     generator:torch.Generator=None, # Default: torch's CPU generator, for all devices
 )->int:
     "The key of the next draw"
-    if generator is None or generator.device.type=='cpu': return torch.empty((), dtype=torch.int64).random_(-2**63, None, generator=generator).item()
+    if generator is None or generator.device.type=='cpu':
+        return torch.empty((), dtype=torch.int64).random_(-2**63, None, generator=generator).item()
     offset = generator.get_offset()
     generator.set_offset(offset+4)
     return random_bits(_signed(generator.initial_seed()%2**64), 1)[0].item()^random_bits(offset, 1)[0].item()

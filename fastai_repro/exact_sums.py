@@ -130,7 +130,7 @@ def exact_matmul(
     else: q = sum((qa[...,i:i+_chunk]@qb[...,i:i+_chunk,:]).long() for i in range(0, k, _chunk)).double()
     return _uncut_product(q, ta, tb, bits, _least[a.dtype])
 
-# %% ../nbs/07_exact_sums.ipynb #43c6c379
+# %% ../nbs/07_exact_sums.ipynb #d4aac4e7
 def _but(x, *dims): return tuple(d for d in range(x.dim()) if d not in dims)
 
 def exact_conv(
@@ -147,6 +147,8 @@ def exact_conv(
     q = torch.convolution(qx, qw, None, stride, padding, dilation, transposed, output_padding, groups)
     return _uncut_product(q, tx, tw, bits, _least[x.dtype])
 
+def _gradients(g, x, w, wanted, *settings): return torch.ops.aten.convolution_backward(g, x, w, None, *settings, wanted)
+
 def exact_conv_input(
     g:torch.Tensor, # Gradient of the output
     x:torch.Tensor, # Input
@@ -160,7 +162,7 @@ def exact_conv_input(
     tw = tw.view(1, -1, *[1]*(x.dim()-2))
     if not transposed: tw = tw.repeat(1, groups, *[1]*(x.dim()-2))
     like = qg.new_empty(()).expand(x.shape)
-    q = torch.ops.aten.convolution_backward(qg, like, qw, None, stride, padding, dilation, transposed, output_padding, groups, [True,False,False])[0]
+    q = _gradients(qg, like, qw, [True,False,False], stride, padding, dilation, transposed, output_padding, groups)[0]
     return _uncut_product(q, tg, tw, bits, _least[g.dtype])
 
 def exact_conv_weight(
@@ -175,8 +177,8 @@ def exact_conv_weight(
     bits = product_bits(per*min(step, len(x)))
     (qg,ug),(qx,ux) = to_grid(g, bits, _but(g, 1)),to_grid(x, bits, _but(x, 1))
     like = qg.new_empty(()).expand(w.shape)
-    parts = [torch.ops.aten.convolution_backward(qg[i:i+step], qx[i:i+step], like, None, stride, padding, dilation, transposed, output_padding, groups, [False,True,False])[1]
-             for i in range(0, len(x), step)]
+    settings = stride,padding,dilation,transposed,output_padding,groups
+    parts = [_gradients(qg[i:i+step], qx[i:i+step], like, [False,True,False], *settings)[1] for i in range(0, len(x), step)]
     res = parts[0].add_(0.) if len(parts)==1 else sum(o.long() for o in parts).double()
     first,second = (ux,ug) if transposed else (ug,ux)
     unit = first.view(groups, -1, 1)*second.view(groups, 1, -1)

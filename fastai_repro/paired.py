@@ -28,7 +28,8 @@ from .streams import check_seed,fix_streams
 from .digests import digest
 from .files import atomic_open
 from .manifest import RunManifest
-from .process import ProgramFailed,RunSpec,after_init,equip_learner,failure_text,fix_program
+from .session import after_init
+from .process import ProgramFailed,RunSpec,equip_learner,failure_text,fix_program
 from .process import launch_run,pickle_functions,run_program,show_progress
 from .comparison import Comparison
 

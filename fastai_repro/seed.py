@@ -6,7 +6,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/seed.html.md"""
 
 # %% auto #0
 __all__ = ['device_generators', 'get_states', 'set_states', 'global_generators', 'seed_cpu', 'home_device', 'seed_all',
-           'isolated', 'deterministic', 'set_seed', 'is_seeded', 'seeded']
+           'seed_later_too', 'isolated', 'deterministic', 'set_seed', 'noting_models', 'is_seeded', 'seeded']
 
 # %% ../nbs/10_seed.ipynb #743fa013
 import os,random
@@ -86,6 +86,15 @@ def seed_all(
     seed_cpu(key)
     for g in device_generators(): _seed_device(g, key)
 
+def seed_later_too(
+    key:bytes # Key of a stream, 32 bytes
+)->bool: # Is CUDA still to be started?
+    "`seed_all`, and CUDA's generators when they are there, if it is started later"
+    waits = torch.cuda.is_available() and not torch.cuda.is_initialized()
+    seed_all(key)
+    if waits: torch.cuda._lazy_call(lambda: [_seed_device(g, key) for g in torch.cuda.default_generators], seed_all=True)
+    return waits
+
 # %% ../nbs/10_seed.ipynb #2ebe0741
 @contextmanager
 def isolated():
@@ -102,7 +111,7 @@ def _flags():
 
 def _set_flags(cudnn, algorithms, fill, cublas):
     torch.backends.cudnn.deterministic,torch.backends.cudnn.benchmark = cudnn
-    torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+    if algorithms!=_flags()['algorithms']: torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])  # the call imports a lot
     torch.utils.deterministic.fill_uninitialized_memory = fill
     if cublas is None: os.environ.pop('CUBLAS_WORKSPACE_CONFIG', None)
     else: os.environ['CUBLAS_WORKSPACE_CONFIG'] = cublas
@@ -150,10 +159,17 @@ _made = WeakSet()  # modules that got their weights under `seeded`
 
 def _note(module, name, param): _made.add(module)
 
+@contextmanager
+def noting_models():
+    "Models that get their weights inside count as seeded"
+    hook = register_module_parameter_registration_hook(_note)
+    try: yield
+    finally: hook.remove()
+
 def is_seeded(
     model:torch.nn.Module
 )->bool:
-    "Did all modules of `model` get their weights under `seeded`?"
+    "Did all modules of `model` get their weights under `seeded`, or in a cell of `reproducible`?"
     return all(o in _made for o in model.modules() if o._parameters)
 
 @contextmanager
@@ -164,13 +180,10 @@ def seeded(
 ):
     "Seed all generators with the stream `stream` of `seed`, and leave them as they were after it, also after an error"
     key,states = stream_key(seed, *stream),get_states()
-    fresh,outer = torch.cuda.is_available() and not torch.cuda.is_initialized(),torch.initial_seed()
-    seed_all(key)
-    if fresh: torch.cuda._lazy_call(lambda: [_seed_device(g, key) for g in torch.cuda.default_generators], seed_all=True)
-    hook = register_module_parameter_registration_hook(_note)
+    outer = torch.initial_seed()
+    fresh = seed_later_too(key)
     try:
-        with exact_arithmetic() if exact else nullcontext(): yield
+        with noting_models(), exact_arithmetic() if exact else nullcontext(): yield
     finally:
-        hook.remove()
         if fresh: torch.cuda.manual_seed_all(outer)  # also if CUDA was started inside
         set_states(states)

@@ -458,6 +458,7 @@ class _Putter:
         if n in self.made: return self.made[n]
         node = self.nodes[n]
         if 'left' in node: return old
+        if 'stays' in node: return _missing if old is None else old
         make = next((f for kind,f in (('tensor',self.tensor), ('array',self.array), ('pickle',self.unpickled)) if kind in node), None)
         o = make(node, old) if make else old if self.is_same(node, old) else self.new(node)
         self.made[n],self.claimed[id(o)] = o,o
@@ -757,6 +758,7 @@ class LearnerState:
             res = {k:v for k,v in o.items() if k not in _whole or is_kept(path, k, None)}
             for kind in _keywise:
                 if kind in o: res[kind] = {k:v for k,v in o[kind].items() if is_kept(path, kind, k)}
+            if any(k in o and k not in res for k in _whole) and not any(res.get(k) for k in (*_whole,*_keywise)): res['stays'] = 1
             return {**res, 'kept':[k for p,kind,k in nows if (p,kind)==(path,'attrs') and not is_kept(p, kind, k)]}
         roots = {n:v for n,v in self.state['roots'].items() if is_kept(n, 'root', None)}
         return LearnerState(dict(roots=roots, nodes=[of(o) for o in self.state['nodes']]))
