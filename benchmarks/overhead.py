@@ -65,7 +65,7 @@ def parts():
     learn.fit(1)
     cb = learn.repro
     cb._find_generators()
-    learn.cbs,learn.training,cb._inside = L(cb),True,True
+    learn.cbs,learn.training,cb._now = L(cb),True,type(cb._now)(is_inside=True)
     ours = micros(lambda: our_step(learn))
     learn.cbs = L()
     yield 'an item', f'{micros(item):.1f} µs'

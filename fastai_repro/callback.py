@@ -31,7 +31,7 @@ from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
 
-# %% ../nbs/30_callback.ipynb #64cc1a89
+# %% ../nbs/30_callback.ipynb #69599544
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
@@ -69,7 +69,8 @@ _defaults = dict(seed=None, rebuild=False, restore=False, strict=False, manifest
 @opaque
 class ReproCallback(_QuickCallback):
     "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
-    order,_stateattrs = -100,('_last','_now','_place','_cell_start')  # before every callback that draws; a copy made in a fit is outside of it
+    order = -100  # before every callback that draws
+    _stateattrs = '_last','_now','_place','_cell_start'  # a copy made in a fit is outside of it
     _learn,_last,_run_seed,_pass,_now,_told,_begun = None,None,None,('look', 0),_Now(),False,False
     _place,_cell_start = None,None
     gives_way = False # when the learner gets another one
@@ -77,15 +78,15 @@ class ReproCallback(_QuickCallback):
     def __init__(self,
         seed:int|None=None, # Seed of the run, 0 to 2**64-1; default: the seed of the learner's loaders
         rebuild:bool=False, # Between runs, rebuild the loaders from their recipe? Default: rewind them, which gives the same bits
-        restore:bool=False, # Start every run from the weights, buffers and optimizer state of the first? With `reproducible`, each cell, too
+        restore:bool=False, # Start every run from the weights, buffers and optimizer state of the first? With `reproducible`, each cell too
         strict:bool|str=False, # Fit with torch's deterministic algorithms: False, True or 'warn'
         manifest:str|Path|None=None, # Folder to write a `RunManifest` of each run into; default: none is made
         name:str|None=None, # A name for the runs, which their manifests have
         config:dict|None=None, # Settings of your own to record in the manifests
         code:bool=False, # Keep the code beside each manifest, so that `fastai-repro-replay` can run it again?
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
-        threads:int|None=None, # Torch's threads in fits, validations and predictions, so that the number of cores changes no bit; default: all
-        parts:int|None=None, # Parts of each global batch, so that the number of processes changes no bit; default: each process's batch is whole
+        threads:int|None=None, # Torch's threads in fits and predictions, so that the number of cores changes no bit; default: all
+        parts:int|None=None, # Parts of each global batch, so that the number of processes changes no bit; default: batches are whole
         exact:bool=False, # Compute the same bits on every machine, with `exact_arithmetic`? What it can't compute is refused
     )->None:
         if seed is not None: seed = check_seed(seed)
