@@ -64,8 +64,9 @@ def parts():
     learn = learner(dls, ReproCallback())
     learn.fit(1)
     cb = learn.repro
+    cb._now = type(cb._now)(is_inside=True)
     cb._find_generators()
-    learn.cbs,learn.training,cb._now = L(cb),True,type(cb._now)(is_inside=True)
+    learn.cbs,learn.training = L(cb),True
     ours = micros(lambda: our_step(learn))
     learn.cbs = L()
     yield 'an item', f'{micros(item):.1f} µs'
