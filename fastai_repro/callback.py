@@ -31,7 +31,7 @@ from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
 
-# %% ../nbs/30_callback.ipynb #69599544
+# %% ../nbs/30_callback.ipynb #9f3d6fa7
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
@@ -131,6 +131,11 @@ class ReproCallback(_QuickCallback):
         "Count on from there, as if they had been trained here"
         self._base = self._next = begun
         self._pass = 'epoch',begun
+
+    @property
+    def part(self):
+        "Which part of a step is being made, where batches have parts"
+        return self._now.part
 
     @property
     def generators(self):
