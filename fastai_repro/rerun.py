@@ -12,7 +12,8 @@ import torch
 from .files import atomic_open
 from .record import RunManifest
 from .environment import machine_fields,package_fields
-from .manifest import RunWriter,item_list
+from .contents import item_list
+from .manifest import RunWriter
 
 # %% ../nbs/27_rerun.ipynb #a63884a3
 def _by_name(items): return {k:v for ns,cs in zip(items['names'], items['contents']) for k,v in zip(ns, cs or [None]*len(ns))}
