@@ -28,7 +28,7 @@ from fasttransform import Pipeline,Transform
 from .credentials import masked,masked_source
 from .objects import attributes_set,functions_of,is_generator,is_installed,is_opaque,is_users,parts_of,set_by_methods
 from .digests import digest
-from .state import is_all_attributes
+from .codec import is_all_attributes
 
 # %% ../nbs/19_description.ipynb #dc0b6551
 def _no_docstrings(tree):
