@@ -140,7 +140,7 @@ FIELDS += _fields([
     ('learner.start_epoch', 'changes', "training starts at another epoch", "the argument of `fit`"),
 ])
 
-# %% ../nbs/04_fields.ipynb #d7bee084
+# %% ../nbs/04_fields.ipynb #7ff93340
 FIELDS += _fields([
     ('learner.params.*', 'changes', "other layers are trained, or with other steps",
         "group of each parameter in the optimizer, and whether it is trained"),
@@ -164,7 +164,7 @@ FIELDS += _fields([
     ('code.script_digest', 'changes', "another script", "the file that runs: each function, class and variable"),
     ('code.modules.*', 'changes', "other code", "each imported module that is not installed: each function, class and variable"),
     ('code.patches.*', 'changes', "a function of a library was replaced",
-        "functions of the user's in modules and classes of torch, torchvision, timm, fastai, Pillow and numpy"),
+        "functions of the user's in modules and classes of Python and of installed packages"),
     ('code.cells', 'may', "other cells, or in another order; what the run uses of them is in `learner`, `loaders` and `data`",
         "the cells of the notebook that were executed"),
 ])
