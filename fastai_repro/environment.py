@@ -18,7 +18,8 @@ from fastcore.basics import noop
 from .credentials import masked
 from .objects import functions_of,is_installed
 from .digests import digest
-from .description import describe,plain,source_id,source_ids
+from .code_ids import source_id,source_ids
+from .description import describe,plain
 
 # %% ../nbs/24_environment.ipynb #fea0ccbe
 def read_fields(
