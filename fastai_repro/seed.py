@@ -44,8 +44,8 @@ def set_states(
     torch.default_generator.set_state(cpu)
     for g,state in devices: g.set_state(state)
 
-# %% ../nbs/10_seed.ipynb #5f1b6ea5
-_python,_numpy = random.seed.__self__,np.random.mtrand._rand # the global generators, which `random.seed` and `np.random.seed` get to by a longer way
+# %% ../nbs/10_seed.ipynb #778e6140
+_python,_numpy = random.seed.__self__,np.random.mtrand._rand  # the global ones, which `random.seed` gets to by a longer way
 
 def global_generators():
     "The generators that belong to nobody: python's, numpy's with what is inside it, torch's and those of the devices in use"
