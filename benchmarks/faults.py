@@ -1,13 +1,15 @@
 """Plants faults in programs, one at a time, and says whether `fastai-repro-verify` finds each at its place and gives a true cause.
 
-    python benchmarks/faults.py [--only WORDS] [--fork] [--gpu] [--out benchmarks/results/faults]
+    python benchmarks/faults.py [--only WORDS] [--fork] [--jobs N] [--gpu] [--out benchmarks/results/faults]
 
 `faults_cases.py` has the programs: scripts and notebooks, each run as a user would, in new processes. Programs that only look faulty must be the same,
 and `fastai-repro-doctor` must call nothing in them an error; clean ones must be the same in twenty runs. Writes a table as Markdown and what was found as JSON.
 With `--fork` each process is forked from one that has imported fastai already, and its generators are seeded from the system, as those of a new process
-are: ten times as fast. Cases that need an environment of their own (hash seed, threads) and doctor run in new processes all the same.
+are: ten times as fast. Cases that need an environment of their own (hash seed, threads) and doctor run in new processes all the same. With `--jobs` so many cases run at once.
 """
-import json,os,pickle,random,re,subprocess,sys,tempfile,time,traceback
+import json,multiprocessing,os,pickle,random,re,subprocess,sys,tempfile,time,traceback
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from fastcore.script import call_parse
 from faults_cases import clean,cuda,faults,harmless
@@ -49,14 +51,17 @@ def fresh():
     numpy.random.seed()
     torch.seed()
 
+def after(args, option): return args[args.index(option)+1] if option in args else None
+
 def verify_forked(case):
-    from fastai_repro import process,verification,cli
+    from fastai_repro import process,verification
     process.launch_run,cwd,args = forked,os.getcwd(),case.args.split()
-    fix,runs,vary = '--fix' in args,int(args[args.index('--runs')+1]) if '--runs' in args else 2,cli._parse_vary(args[args.index('--vary')+1:][:1] if '--vary' in args else None)
+    fix,runs,vary = '--fix' in args,int(after(args, '--runs') or 2),after(args, '--vary')
+    if vary: vary = {vary.partition('=')[0]:list(map(int, vary.partition('=')[2].split(',')))}
     with tempfile.TemporaryDirectory() as tmp:
         start,program = time.time(),write(case, tmp)
         os.chdir(tmp)
-        try: v = verification.verify_program(process.RunSpec(script=program.name, fix=fix, seed=42 if fix else None), runs, vary, progress=False)
+        try: v = verification.verify_program(process.RunSpec(script=program.name, fix=fix, seed=42 if fix else None), runs, vary or {}, progress=False)
         except process.ProgramFailed as e: return dict(failed=str(e)[-2000:], same=None)
         finally: os.chdir(cwd)
         return json.loads(json.dumps(v.as_dict())) | dict(seconds=round(time.time()-start))
@@ -99,18 +104,43 @@ def fault(case, fork=False):
     v = verify(case, fork)
     place,cause = judge(case, v)
     d = v.get('divergence') or {}
-    row = dict(fault=case.title, place=place, cause_true=cause, found=words(d) if d else v.get('failed') or 'no difference', cause=d.get('cause', ''), known=d.get('known', []), remedy=d.get('remedy', ''), seconds=v.get('seconds'))
-    print(f"{'place ok  ' if place else 'PLACE BAD '} {dict([(True,'cause true'), (False,'CAUSE FALSE'), (None,'no cause')])[cause]:11}  {case.title}: {row['found']}: {row['cause'] or row['known']}", flush=True)
-    return row
+    found = words(d) if d else v.get('failed') or 'no difference'
+    return dict(fault=case.title, place=place, cause_true=cause, found=found, cause=d.get('cause', ''), variable=d.get('variable'),
+                **{k:d.get(k, []) for k in ('known','remarks')}, remedy=d.get('remedy', ''), seconds=v.get('seconds'))
 
 def innocent(case, fork=False, with_doctor=True):
     v = verify(case, fork)
-    code = 0
-    if with_doctor:
-        with tempfile.TemporaryDirectory() as tmp: code = command('doctor', tmp, case, write(case, tmp).name).returncode
-    row = dict(program=case.title, same=v['same'], runs=v.get('runs'), steps=v.get('steps'), remarks=v.get('remarks', []), doctor=code if with_doctor else None, found=v.get('failed') or (words(v['divergence']) if v.get('divergence') else ''))
-    print(f"{'same      ' if v['same'] and not code else 'ALARM     '} {case.title}: {row['found']} {row['remarks']} doctor {row['doctor']}", flush=True)
-    return row
+    code = doctor(case) if with_doctor else None
+    found = v.get('failed') or (words(v['divergence']) if v.get('divergence') else '')
+    return dict(program=case.title, same=v['same'], doctor=code, found=found, runs=v.get('runs'), steps=v.get('steps'), remarks=v.get('remarks', []))
+
+def doctor(case):
+    with tempfile.TemporaryDirectory() as tmp: return command('doctor', tmp, case, write(case, tmp).name).returncode
+
+def good(o): return o['place'] and o['cause_true'] is not False if 'fault' in o else bool(o['same'] and not o['doctor'])
+
+def show(o):
+    "A line for a row"
+    if 'program' in o: return f"{'same      ' if good(o) else 'ALARM     '} {o['program']}: {o['found']} {o['remarks']} doctor {o['doctor']}"
+    cause = {True:'cause true', False:'CAUSE FALSE', None:'no cause'}[o['cause_true']]
+    return f"{'place ok  ' if o['place'] else 'PLACE BAD '} {cause:11}  {o['fault']}: {o['found']}: {o['cause'] or o['known']}"
+
+def row(i, work, fork):
+    "The row of the case with number `i`"
+    kind,case = work[i]
+    try: res = fault(case, fork) if kind=='fault' else innocent(case, fork, kind=='harmless')
+    except Exception as e:  # this script itself, or a machine without memory: a row that failed
+        traceback.print_exc()
+        res = dict(place=False, cause_true=None, same=None, doctor=None, known=[], remarks=[], cause='', runs=0, found=f'{type(e).__name__}: {e}')
+        res['fault' if kind=='fault' else 'program'] = case.title
+    print(show(res), flush=True)
+    return i,kind,res
+
+def all_rows(work, fork, jobs):
+    "The rows in the order of the cases"
+    f = partial(row, work=work, fork=fork)
+    if jobs==1: return list(map(f, range(len(work))))
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context('fork')) as pool: return list(pool.map(f, range(len(work))))  # a worker may have children
 
 def table(rows, quiet, runs):
     stated = [o for o in rows if o['cause_true'] is not None]
@@ -126,16 +156,17 @@ def table(rows, quiet, runs):
 def main(
     only:str='', # Only cases whose title fits this pattern
     fork:bool=False, # Fork processes from one that has imported fastai?
+    jobs:int=1, # How many cases at once
     gpu:bool=False, # Only kernels that are really not deterministic, on a GPU
     out:str='', # Write `OUT.md` and `OUT.json`
 ):
     "Plant faults and see whether they are found"
-    some = lambda cases: [o for o in cases if re.search(only, o.title)]
-    if fork: import fastai.basics,pandas,matplotlib.pyplot,execnb.shell,fastai_repro.cli  # once
-    rows = [fault(o, fork) for o in some(cuda if gpu else faults)]
-    quiet,runs = ([innocent(o, fork, with_doctor) for o in some(() if gpu else cases)] for cases,with_doctor in ((harmless,True), (clean,False)))
+    if fork: import fastai.basics,pandas,matplotlib.pyplot,execnb.shell,fastai_repro.verification  # once
+    cases = [('fault', o) for o in (cuda if gpu else faults)] + ([] if gpu else [('harmless', o) for o in harmless] + [('clean', o) for o in clean])
+    work = [o for o in cases if re.search(only, o[1].title)]
+    found = all_rows(work, fork, jobs)
+    rows,quiet,runs = ([r for _,k,r in found if k==kind] for kind in ('fault','harmless','clean'))
     if out:
         Path(f'{out}.md').write_text(table(rows, quiet, runs))
         Path(f'{out}.json').write_text(json.dumps(dict(faults=rows, harmless=quiet, clean=runs), indent=1) + '\n')
-    good = all(o['place'] and o['cause_true'] is not False for o in rows) and all(o['same'] and not o['doctor'] for o in [*quiet, *runs])
-    return 0 if good else 1
+    return 0 if all(good(r) for _,_,r in found) else 1

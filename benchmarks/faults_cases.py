@@ -154,7 +154,7 @@ idx,vals = torch.zeros(400_000, dtype=torch.long),torch.rand(400_000)
 class Race(nn.Module):
     def forward(self, x): return x+torch.zeros(1).index_put_((idx,), vals, accumulate=True)*1e-6''')}, 'forward', None, '1', 'its kernel is not deterministic|its threads race|threads race', env=dict(OMP_NUM_THREADS='4'), new=True),
     Case('another number of threads', with_layer('''class Sum(nn.Module):
-    def forward(self, x): return x+(x.mean()*torch.linspace(0, 1, 400_000)).sum()*1e-7'''), None, 0, None, 'threads \\(1 and 2\\)', args='--vary threads=1,2', new=True),
+    def forward(self, x): return x+(x.mean()*torch.linspace(0, 1, 400_000)).sum()*1e-5'''), None, 0, None, 'threads \\(1 and 2\\)', args='--vary threads=1,2', new=True),
     Case('noise in the loss', dict(head='''class Loss(nn.Module):
     def forward(self, p, y): return F.mse_loss(p, y)*(1+os.urandom(1)[0]*1e-5)''', learn='learn = Learner(dls, model, loss_func=Loss())'), 'loss', 0, 'the loss', 'Loss gives other bits'),
     Case('optimizer that adds noise', dict(head='''def noisy_step(p, lr, **kwargs): p.data.add_(p.grad, alpha=-lr*(1+os.urandom(1)[0]*1e-4))''', learn="learn = Learner(dls, model, loss_func=nn.MSELoss(), opt_func=partial(Optimizer, cbs=[noisy_step]))"), 'optimizer', 0, '0.weight', 'step of the optimizer gives other bits'),
@@ -189,7 +189,7 @@ learn = Learner(dls, model, loss_func=nn.MSELoss(), cbs=Noise())'''}, 'forward',
     Case('notebook: split from an unseeded generator', dict(seed='torch.manual_seed(42); random.seed(42)', data=parts['data'].replace('items[:64], items[64:]', '[items[i] for i in perm[:64]], [items[i] for i in perm[64:]]')), 'data', 0, 'x0', 'perm, made in cell 3', cell=3, cells=[('data', 'perm = np.random.permutation(96)')]),
     Case('notebook: a factor from outside that a transform uses', dict(head='''class Scale(ItemTransform):
     def encodes(self, o): return o[0]*factor,o[1]''', data=parts['data'].replace('num_workers=0', 'num_workers=0, after_item=[Scale()]')), 'data', 0, 'x0', 'factor, made in cell 3', cell=3, cells=[('seed', 'factor = 1+time.time()%1')]),
-    Case('notebook: generator reseeded in a later cell', {**with_tfm(draws)}, 'data', 0, 'x0', 'the generators, made in cell 7', cell=7, cells=[('fit', 'random.seed()')]),
+    Case('notebook: generator reseeded in a later cell', {**with_tfm(draws)}, 'data', 0, 'x0', 'the generators, set or drawn from in cell 7', cell=7, cells=[('fit', 'random.seed()')]),
     Case('notebook: model made before the seed', dict(seed='', fit=parts['fit']), 'init', 0, '0.weight', 'all generators seeded|model, made in cell 3', cell=3, cells=[('learn', 'set_seed(42)')]),
     Case('notebook: learning rate from outside', dict(fit='learn.fit(2, lr)'), 'optimizer', 0, 'lr of parameter group 0', 'lr, made in cell 2', cell=2, cells=[('seed', 'lr = 1e-3*(1+time.time()%1)')]),
     Case('notebook: table shuffled without a seed', dict(seed='torch.manual_seed(42); random.seed(42)', data='''items = [(tensor([a,b]).float(),tensor([float(a)])) for a,b in zip(df.a, df.b)]
@@ -202,7 +202,7 @@ dls = DataLoaders.from_dsets(items[:64], items[64:], bs=8, num_workers=0)'''), '
     def forward(self, p, y): return (weights*(p-y)**2).mean()
 learn = Learner(dls, model, loss_func=Weighted())'''), 'loss', 0, 'the loss', 'weights, made in cell 2', cell=2, cells=[('seed', 'weights = torch.rand(8,1)')]),
     Case('notebook: weights from a file that the last run left', dict(learn=parts['learn']+'''
-if Path('models/last.pth').exists(): learn.load('last')''', fit=parts['fit']+"\nlearn.save('last')"), 'init', 0, None, 'what its last run left: .*last.pth|model, made in cell 5', cell=5),
+if Path('models/last.pth').exists(): learn.load('last')''', fit=parts['fit']+"\nlearn.save('last')"), 'init', 0, None, 'what its last run left: .*last.pth|model, changed in cell 5', cell=5),
 ]
 
 cuda = [ # kernels that are really not deterministic; needs a GPU
