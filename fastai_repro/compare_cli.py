@@ -12,8 +12,6 @@ import shlex
 from typing import Annotated
 from .terminal import command
 from .cli import check_folder,check_order,check_script,fail,rest_of_line,write_json
-from .paired import compare as compare_runs
-from .process import ProgramFailed
 
 # %% ../nbs/48_compare_cli.ipynb #0188375f
 @command
@@ -36,6 +34,8 @@ def compare(
     check_script(script)
     check_order(compare, args)
     check_folder('json', json)
+    from fastai_repro.paired import compare as compare_runs  # which takes seconds to import
+    from fastai_repro.process import ProgramFailed
     settings = (dict(args=tuple(shlex.split(o))) for o in (a, b))
     devices = devices.split(',') if devices else None
     try: c = compare_runs((script, *args), *settings, seeds=seeds, metric=metric, path=path, anytime=anytime, smallest=smallest,
