@@ -9,7 +9,7 @@ __all__ = ['compare']
 import shlex
 from typing import Annotated
 from fastcore.script import call_parse
-from .cli import check_folder,check_order,check_script,fail,rest_of_line,write_json
+from .arguments import check_folder,check_order,check_script,fail,rest_of_line,write_json
 from .paired import compare as compare_runs
 from .process import ProgramFailed
 
