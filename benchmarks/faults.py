@@ -79,8 +79,9 @@ def write(case, folder):
     return path
 
 def command(name, folder, case, *args):
+    "A command of this package, as its script calls it"
     env = {k:v for k,v in os.environ.items() if k!='PYTHONHASHSEED'} | case.env
-    return subprocess.run([Path(sys.executable).parent/f'fastai-repro-{name}', *map(str, args)], cwd=folder, env=env, capture_output=True, text=True)
+    return subprocess.run([sys.executable, '-c', f'from fastai_repro.commands import {name} as f; raise SystemExit(f())', *map(str, args)], cwd=folder, env=env, capture_output=True, text=True)
 
 def verify(case, fork=False):
     "The verdict, as JSON"

@@ -25,9 +25,9 @@ from fastai.data.load import DataLoader
 from fastai.callback.schedule import LRFinder
 from fastai.callback.core import Callback,CancelFitException,CancelTrainException,CancelValidException
 from fastai.learner import Learner
-from .seed import set_seed,_make_deterministic
+from .seed import set_seed,make_deterministic
 from .objects import is_users
-from .data import _sorted_vocab
+from .data import sorted_vocab
 from .loaders import key_dls
 from .archive import launched
 from .manifest import RunWriter
@@ -138,7 +138,7 @@ def fix_program(spec):
     after_init(DataLoaders, lambda dls: key_dls(dls, spec.seed))
     if spec.script and b'fastai.text' in Path(spec.script).read_bytes():
         import fastai.text.data as text
-        text.make_vocab = partial(_sorted_vocab, text.make_vocab)
+        text.make_vocab = partial(sorted_vocab, text.make_vocab)
 
 # %% ../nbs/36_process.ipynb #2c0581fd
 _loader_settings = 'num_workers','pin_memory','prefetch_factor','persistent_workers'
@@ -210,7 +210,7 @@ def run_child(
     "What the new process does"
     spec = RunSpec(**pickle.loads(Path(file).read_bytes()))
     if spec.seed is not None: set_seed(spec.seed, strict=spec.strict)
-    elif spec.strict: _make_deterministic(True, False)
+    elif spec.strict: make_deterministic(True, False)
     apply_vary(spec.vary)
     if spec.fix: fix_program(spec)
     if spec.manifest: record_runs(spec.manifest, spec.seed)

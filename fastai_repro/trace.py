@@ -33,7 +33,7 @@ from .objects import Generators,is_installed,is_users,opaque
 from .rehearsal import bits_of,culprit
 from .layers import find_nondeterministic
 from .environment import hash_seed
-from .callback import _QuickCallback,repro_of
+from .callback import QuickCallback,repro_of
 from .fingerprint import as_hex,fingerprint_of,generator_states,plan_of,row_fingerprints
 
 # %% ../nbs/32_trace.ipynb #6e9e88a8
@@ -89,7 +89,7 @@ trace_levels = 'epoch','step','layer'
 _encode = json.JSONEncoder(separators=(',',':')).encode
 
 @opaque
-class TraceCallback(_QuickCallback):
+class TraceCallback(QuickCallback):
     "Writes the bits of each training to a file, a line of JSON a step"
     only_watches = True
     order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names','_plans')
