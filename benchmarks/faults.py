@@ -79,9 +79,12 @@ def write(case, folder):
     return path
 
 def command(name, folder, case, *args):
-    "A command of this package, as its script calls it"
+    "Run a command of this package"
     env = {k:v for k,v in os.environ.items() if k!='PYTHONHASHSEED'} | case.env
-    return subprocess.run([sys.executable, '-c', f'from fastai_repro.commands import {name} as f; raise SystemExit(f())', *map(str, args)], cwd=folder, env=env, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as tmp:  # a script as it is installed
+        file = Path(tmp)/f'fastai-repro-{name}'
+        file.write_text(f'from fastai_repro.commands import {name}\nraise SystemExit({name}())\n')
+        return subprocess.run([sys.executable, file, *map(str, args)], cwd=folder, env=env, capture_output=True, text=True)
 
 def verify(case, fork=False):
     "The verdict, as JSON"

@@ -16,8 +16,9 @@ def verify(folder, name, steps, *options):
     with tempfile.TemporaryDirectory() as tmp:
         for o in Path(folder).resolve().iterdir(): (Path(tmp)/o.name).symlink_to(o)
         file,start = Path(tmp)/'verdict.json',time.time()
-        called = 'from fastai_repro.commands import verify as f; raise SystemExit(f())'
-        command = [sys.executable, '-c', called, '--json', file, *options, *(['--steps', str(steps)] if steps else []), name]
+        script = Path(tmp)/'fastai-repro-verify'  # as it is installed
+        script.write_text('from fastai_repro.commands import verify\nraise SystemExit(verify())\n')
+        command = [sys.executable, script, '--json', file, *options, *(['--steps', str(steps)] if steps else []), name]
         p = subprocess.run(list(map(str, command)), cwd=tmp, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=os.environ | dict(MPLBACKEND='agg'))
         v = json.loads(file.read_text()) if file.exists() else dict(failed=p.stderr[-3000:], same=None)
         return v | dict(seconds=round(time.time()-start))
