@@ -27,14 +27,15 @@ def write_json(path, o):
     "Write `o` to a file, to be read by people too"
     Path(path).write_text(json.dumps(o, indent=1) + '\n')
 
-# %% ../nbs/13_arguments.ipynb #a087a595
+# %% ../nbs/13_arguments.ipynb #cd5d6d75
 _first = 'pass the program first and then its arguments'
 
 def check_script(script):
     "Fail if `script` is not a program"
     path = Path(script)
     if not path.exists(): fail(f"`script` is {script!r}, which does not exist: {_first}")
-    if not path.is_file() or path.suffix not in ('.py','.ipynb'): fail(f"`script` is {script!r}, which is not a .py or .ipynb file: {_first}")
+    if not path.is_file() or path.suffix not in ('.py','.ipynb'):
+        fail(f"`script` is {script!r}, which is not a .py or .ipynb file: {_first}")
     if path.suffix=='.ipynb':
         try: json.loads(path.read_bytes())
         except ValueError: fail(f"`script` is {script!r}, which is not a notebook: it is not JSON")

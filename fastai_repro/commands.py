@@ -12,7 +12,7 @@ from typing import Annotated
 from fastcore.script import call_parse
 from .arguments import check_folder,check_order,check_script,fail,rest_of_line,shell_status,version_option,write_json
 
-# %% ../nbs/59_commands.ipynb #970ef20b
+# %% ../nbs/59_commands.ipynb #1c90d803
 def _check_resume(folder, every, fix):
     "How often checkpoints are written"
     from fastai_repro.resume import ResumeCallback
@@ -56,7 +56,7 @@ def run(
     *args:Annotated[str, rest_of_line], # Its arguments
     seed:int=42, # Seed everything before the program starts
     trace:str=None, # File to write a trace to
-    manifest:str=None, # File to write the manifest of the first learner's training to, further ones beside it as FILE-2.json, ...; or a folder
+    manifest:str=None, # File for the manifest of the first learner's training, further ones beside it as FILE-2.json, ...; or a folder
     strict:bool=False, # Use torch's deterministic algorithms?
     fix:bool=False, # Make an unmodified program reproducible?
     resume:str=None, # Folder for checkpoints: the same command goes on where it was killed; needs `--fix`

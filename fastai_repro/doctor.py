@@ -22,7 +22,7 @@ from .callback import ReproCallback
 from .trace import batch_maker,environment,made_again,suspects_of
 from .process import ProgramFailed,RunSpec,launch_run
 
-# %% ../nbs/38_doctor.ipynb #f30d3b20
+# %% ../nbs/38_doctor.ipynb #ec36e0cd
 @dataclass
 class Finding:
     "Something that moves results, or may"
@@ -35,14 +35,19 @@ def look_at_environment():
     "Findings about flags, environment and versions"
     cudnn,cuda,seeded = torch.backends.cudnn,torch.cuda.is_available(),'`set_seed(42)`, or `ReproCallback`'
     flag = '`torch.backends.cudnn'
-    if cudnn.benchmark: yield Finding('warning', f'{flag}.benchmark` is on: cuDNN races its kernels, and another one may win tomorrow', seeded)
-    if cuda and not cudnn.deterministic: yield Finding('warning', f'{flag}.deterministic` is off: convolutions may differ from run to run', seeded)
+    if cudnn.benchmark:
+        yield Finding('warning', f'{flag}.benchmark` is on: cuDNN races its kernels, and another one may win tomorrow', seeded)
+    if cuda and not cudnn.deterministic:
+        yield Finding('warning', f'{flag}.deterministic` is off: convolutions may differ from run to run', seeded)
     if cuda and not os.environ.get('CUBLAS_WORKSPACE_CONFIG'):
-        yield Finding('note', 'CUBLAS_WORKSPACE_CONFIG is not set: strict mode needs it', '`fastai-repro-run`, or set it to :4096:8 before Python starts')
+        yield Finding('note', 'CUBLAS_WORKSPACE_CONFIG is not set: strict mode needs it',
+                      '`fastai-repro-run`, or set it to :4096:8 before Python starts')
     if os.environ.get('PYTHONHASHSEED', 'random')=='random':
-        yield Finding('warning', 'PYTHONHASHSEED is not set: the order of sets of strings changes with every process', '`fastai-repro-run`, or set it before Python starts')
+        yield Finding('warning', 'PYTHONHASHSEED is not set: the order of sets of strings changes with every process',
+                      '`fastai-repro-run`, or set it before Python starts')
     versions = ', '.join(f'{k} {v}' for k,v in environment().items() if v is not None)
-    yield Finding('note', versions, 'results hold for these versions, this kind of device and this number of threads: keep them with the results')
+    yield Finding('note', versions, 'results hold for these versions, this kind of device and this number of threads: keep them with the '
+                                    'results')
 
 # %% ../nbs/38_doctor.ipynb #ee81bebb
 def look_at_items(
@@ -54,7 +59,7 @@ def look_at_items(
         listed = f'{len(paths)} files are in the order in which the file system lists them'
         yield Finding('warning', listed, 'sort them (`get_items=lambda p: sorted(get_image_files(p))`), or `ReproDataBlock`')
 
-# %% ../nbs/38_doctor.ipynb #c51ce023
+# %% ../nbs/38_doctor.ipynb #53bf36cf
 def look_at_learner(
     learn # Learner
 ):
@@ -65,13 +70,16 @@ def look_at_learner(
     yield from sure
     for part,found in suspects_of(learn).items(): yield from look_at_sources(part, found, ' '.join(o.what for o in sure), repro)
     for o in find_nondeterministic(learn.model):
-        yield Finding('warning' if torch.cuda.is_available() else 'note', f'layer {o.name} ({o.kind}) has no deterministic CUDA kernel: {o.reason}', o.remedy)
+        yield Finding('warning' if torch.cuda.is_available() else 'note',
+                      f'layer {o.name} ({o.kind}) has no deterministic CUDA kernel: {o.reason}', o.remedy)
 
 def _look_at_keys(learn):
-    yield Finding('warning', 'the learner has no `ReproCallback`: what its training draws depends on all that drew before', '`Learner(..., cbs=ReproCallback(42))`, or `--fix`')
+    yield Finding('warning', 'the learner has no `ReproCallback`: what its training draws depends on all that drew before',
+                  '`Learner(..., cbs=ReproCallback(42))`, or `--fix`')
     if is_keyed(learn.dls): return
     kind = type(learn.dls.train).__name__
-    yield Finding('warning', f'the loaders ({kind}) are not keyed: batches depend on the number of workers and on who looked before', '`repro_dls`, `ReproDataBlock` or `ReproCallback`')
+    yield Finding('warning', f'the loaders ({kind}) are not keyed: batches depend on the number of workers and on who looked before',
+                  '`repro_dls`, `ReproDataBlock` or `ReproCallback`')
 
 _elsewhere = 'draw from `random`, `numpy.random` or `torch` instead'
 
@@ -84,8 +92,9 @@ def look_at_batch(
         made = made_again(*maker) if maker else {}
     except Exception: made = {}  # loaders that make their items in a way of their own, or a program that can't make one yet
     if not made.get('outside'): return []
-    what = f"{made['outside']} gave other bits for the same items, with all generators put back: it uses a random source that no seed controls"
-    return [Finding('error', what, _elsewhere)]
+    who = made['outside']
+    return [Finding('error', f'{who} gave other bits for the same items, with all generators put back: it uses a random source that no seed '
+                             'controls', _elsewhere)]
 
 _part_names = dict(data='transform', model='layer', callbacks='callback', optimizer='optimizer')
 
@@ -99,14 +108,17 @@ def look_at_sources(
     for name,sources in found.items():
         what,is_callback = f'{_part_names[part]} {name}',part=='callbacks'
         if name in known.split() or sources==['global'] and (repro or not is_callback): continue
-        if sources==['global']: yield Finding('note', f'{what} names functions that draw', '`ReproCallback` seeds every step, so that it moves nothing else')
+        if sources==['global']:
+            yield Finding('note', f'{what} names functions that draw', '`ReproCallback` seeds every step, so that it moves nothing else')
         elif sources==['a generator of its own']:
-            yield Finding('warning', f'{what} holds a generator of its own', 'seed it' + ('' if is_callback else '; `ReproCallback` does, before everything that it draws for'))
+            yield Finding('warning', f'{what} holds a generator of its own',
+                          'seed it' + ('' if is_callback else '; `ReproCallback` does, before everything that it draws for'))
         else:
             severity = 'note' if is_callback else 'warning'
-            yield Finding(severity, f"{what} names {', '.join(sources)}, which no seed controls", f'if what it draws reaches the training, {_elsewhere}')
+            yield Finding(severity, f"{what} names {', '.join(sources)}, which no seed controls",
+                          f'if what it draws reaches the training, {_elsewhere}')
 
-# %% ../nbs/38_doctor.ipynb #e970a535
+# %% ../nbs/38_doctor.ipynb #a6301f86
 _made_early = 'What is drawn for their weights is different in every process'
 _remedy_early = 'make the model after `set_seed(42)`, or in `with seeded(42, "init"):`'
 
@@ -125,7 +137,9 @@ def watch_program(
     def fit(self, *args, **kwargs):
         made = [n or 'the model' for n,m in self.model.named_modules() if m in unseeded]
         found.extend([*look_at_environment(), *look_at_learner(self)])
-        if made: found.append(Finding('warning', f'layers made before a seed was set: {len(made)}, the first is {made[0]}. {_made_early}', _remedy_early))
+        if made:
+            found.append(Finding('warning', f'layers made before a seed was set: {len(made)}, the first is {made[0]}. {_made_early}',
+                                 _remedy_early))
         Path(file).write_text(json.dumps([asdict(o) for o in found]))
         sys.stdout.flush()
         os._exit(0)

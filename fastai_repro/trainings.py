@@ -55,7 +55,7 @@ def hold_folder(
     except OSError: fail(f"`--resume` is {str(folder)!r}, where another process is training: wait until it ends, or pass another folder")
     return f
 
-# %% ../nbs/35_trainings.ipynb #7c5743cd
+# %% ../nbs/35_trainings.ipynb #6b0a94b4
 def _is_a(cb, cls): return isinstance(cb, cls) or isinstance(cb, type) and issubclass(cb, cls)
 
 class Trainings:
@@ -68,7 +68,8 @@ class Trainings:
         "Around a training: a list with its `ResumeCallback`, which is empty if it gets none"
         if self.thread is None: self.thread = threading.get_ident()  # a notebook's cells do not run in the main thread
         if (os.getpid(),threading.get_ident())!=(self.pid,self.thread):
-            warnings.warn("`--resume`: a training in a thread or process of its own has no number, so it gets no checkpoint and starts anew")
+            warnings.warn("`--resume`: a training in a thread or process of its own has no number, so it gets no checkpoint and starts "
+                          "anew")
             yield []
         elif self.inside: yield []
         else:
@@ -93,7 +94,8 @@ class Trainings:
         then = json.loads(file.read_text()) if file.exists() and path.exists() else now
         if then!=now:
             what = f"is a `{now['call']}`, and not a `{then['call']}` as" if then['call']!=now['call'] else 'starts from other weights than'
-            raise ValueError(f"training {self.n} of this program {what} when {str(path)!r} was begun: the program has changed, or uses a random "
+            raise ValueError(f"training {self.n} of this program {what} when {str(path)!r} was begun: the program has changed, or uses a "
+                             "random "
                              f"source that no seed controls. Pass another folder, or delete {str(path.parent)!r} to start anew")
         if not path.exists() or not file.exists():
             with atomic_open(file) as f: json.dump(now, f)
