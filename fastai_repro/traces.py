@@ -194,7 +194,7 @@ def _parts(a, b):
     if a.get('weights')!=b.get('weights'):
         yield 'optimizer',*(_layer(a, b, 'weights') or ('the weights', a.get('weights'), b.get('weights')))
 
-# %% ../nbs/31_traces.ipynb #a80fb8d3
+# %% ../nbs/31_traces.ipynb #48e344e4
 def _place(o): return tuple(o.get(k) for k in ('kind','fit','epoch','phase','step'))
 
 _says = dict(fit='training {fit} begins', step='{phase} step {step} of epoch {epoch}', epoch='the end of epoch {epoch}',
@@ -220,6 +220,7 @@ def _lines(t, other):
     skip = b'{"kind":"step"' if 'epoch' in (t.level, other.level) else None
     return [(i,l) for i,l in enumerate(t.lines) if skip is None or not l.startswith(skip)]
 
+# %% ../nbs/31_traces.ipynb #e5c28756
 class _Parting:
     "Goes through two traces to the first difference"
     def __init__(self, ta, tb):
@@ -301,7 +302,7 @@ class _Parting:
 
 def _reads(what, generator): return what=='data' or what=='forward' and generator not in ('python','numpy')
 
-# %% ../nbs/31_traces.ipynb #ae32f7bb
+# %% ../nbs/31_traces.ipynb #4ddc2abd
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -327,6 +328,7 @@ _own_source = 'draw from `random`, `numpy.random` or `torch` instead' + _and_cal
 
 def _if(ok, **fields): return fields if ok else None
 
+# %% ../nbs/31_traces.ipynb #dd24b846
 def _settings_differ(c): return _if(c.d.what=='environment' and c.d.name in ('epochs','device'), name=c.d.name, a=c.d.a, b=c.d.b)
 def _loaders_differ(c):
     return _if(c.d.name in ('batch size','number of items','number of batches') and not c.varied and c.d.what=='data', name=c.d.name,
@@ -342,6 +344,7 @@ def _files_order(c): return _if(c.d.what in ('data','init') and _reordered(c, 'i
 def _vocab_order(c):
     return _if(c.d.what in ('data','init') and any(_reordered(c, k) for k in c.fits[0].get('listing', {}) if k.startswith('vocab')))
 
+# %% ../nbs/31_traces.ipynb #2228bfcc
 def _rows_of(trace, fit, epoch):
     "The items of an epoch by their bits"
     rows = [o['rows'].get('x0', '') for o in trace.steps(fit) if o['epoch']==epoch]
@@ -383,6 +386,7 @@ def _remembers(c):
     who = next((o['keeps'] for o in c.has('made') if o.get('keeps')), None)
     return _if(c.d.what=='data' and who, who=who)
 
+# %% ../nbs/31_traces.ipynb #a0f406bf
 def _twice(c):
     "What the module that differs first gave when it was called again"
     if c.d.what not in ('forward','backward'): return None,None
@@ -420,6 +424,7 @@ def _few_items(c):
     return _if(sets and sets[0] and len(sets[0])<=10 and all(o==sets[0] for o in sets)
                and not any(m.get('outside') or m.get('held') for m in c.has('made')), items=sorted(sets[0]) if sets else [])
 
+# %% ../nbs/31_traces.ipynb #7709ba24
 def _tried(name): return lambda c: _if(c.tried.get(name))
 def _workers(c):
     return _if(c.tried.get('settings') and set(c.varied)=={'num_workers'} and not c.fix, a=c.varied.get('num_workers', [0,0])[0],
@@ -447,6 +452,7 @@ def _cell(c):
 def _shown(files): return ', '.join(os.path.relpath(o) if o.startswith(os.getcwd()) else o for o in files[:3])
 def _left(c): return _if(c.files and (c.tried.get('left') or c.tried.get('files')), files=_shown(c.files))
 
+# %% ../nbs/31_traces.ipynb #43bed5e1
 causes = [ # test, cause, remedy
     (_settings_differ, 'the trainings have other settings: {name} {a} and {b}', 'compare trainings with the same arguments'),
     (_loaders_differ, 'the loaders differ: {name} {a} and {b}', 'compare trainings on the same data and batch size'),

@@ -59,7 +59,7 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/37_verification.ipynb #4ebeab49
+# %% ../nbs/37_verification.ipynb #84a3956a
 _computed = 'forward','loss','backward','optimizer'
 
 class _Program:
@@ -116,6 +116,7 @@ class _Program:
 
 def _files_here(): return itertools.islice((Path(d)/f for d,_,fs in os.walk('.') for f in fs), 20_000)
 
+# %% ../nbs/37_verification.ipynb #70310958
 def _closer(case, program):
     "Look at the place of the difference in two more runs"
     d,level = case.d,'layer' if case.d.what in (*_computed, 'init') else 'step'
@@ -147,6 +148,7 @@ def _experiments(case, program):
     if what in ('forward','backward') and not case.strict: yield 'strict', dict(strict=True)
     if not case.fix: yield 'fix', dict(fix=True, seed=42)
 
+# %% ../nbs/37_verification.ipynb #cca100ec
 _enough = 6 # variables that are tried
 
 def _pins(case, program, found):
@@ -197,6 +199,7 @@ def _look_at_files(case, program):
     if None in without or again is None: return
     case.tried['left'] = not first_difference(*(o.trace for o in without))[0] and bool(first_difference(without[0].trace, again.trace)[0])
 
+# %% ../nbs/37_verification.ipynb #66166d92
 def _explained(case, program, runs):
     "Look for the cause until a test holds"
     case.spec,case.fix,case.strict = program.spec,program.spec.fix,program.spec.strict
@@ -230,6 +233,7 @@ def _try(case, program, *only):
         if case.tried[name] is None: del case.tried[name]
         if explain(case).cause and name not in ('settings','seed'): break
 
+# %% ../nbs/37_verification.ipynb #99540199
 def verify_program(
     spec:RunSpec, # What to run
     runs:int, # How often
