@@ -8,7 +8,7 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'after_ini
            'fix_seeds', 'note_files', 'left_behind', 'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress',
            'traced_run', 'failure_text']
 
-# %% ../nbs/36_process.ipynb #de578dfc
+# %% ../nbs/36_process.ipynb #836f3288
 import inspect,io,itertools,os,pickle,random,runpy,subprocess,sys,time
 from dataclasses import dataclass,field
 from functools import lru_cache,partial,wraps
@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader as TorchLoader
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.callback.schedule import LRFinder
-from fastai.callback.core import Callback,CancelFitException,CancelTrainException,CancelValidException
+from fastai.callback.core import Callback,CancelFitException,CancelTrainException,CancelValidException,GatherPredsCallback
 from fastai.learner import Learner
 from .seed import set_seed,make_deterministic
 from .objects import is_users
@@ -36,7 +36,7 @@ from .callback import ReproCallback
 from .trace import TraceCallback
 from .traces import steps_in
 
-# %% ../nbs/36_process.ipynb #fdfbcfa5
+# %% ../nbs/36_process.ipynb #65e2024e
 @dataclass
 class RunSpec:
     "What a process is to run, and how"
@@ -97,10 +97,16 @@ class _Until(Callback):
 
 class _Steps(Callback):
     "Ends each fit after `n` training steps, and each validation in it after as many batches; a search for a learning rate needs its whole curve"
-    order = TraceCallback.order+2
-    def __init__(self, n): self.n,self.ours = n,False
-    def before_fit(self): self.done,self.run = 0,not any(isinstance(o, LRFinder) for o in self.learn.cbs)
+    order,pending,alone = TraceCallback.order+2,False,False
+    def __init__(self, n): self.n,self.ours,self.whole = n,False,True
+    def before_fit(self): self.pending = True  # a training, or a validation by itself: the next event says
+    def before_train(self):
+        if self.pending: self.pending,self.done,self.whole = False,0,any(isinstance(o, LRFinder) for o in self.learn.cbs)
+    def before_validate(self):
+        if self.pending: self.pending,self.alone = False,True
+    def _is_predicting(self): return not self.learn.training and any(isinstance(o, GatherPredsCallback) for o in self.learn.cbs)
     def after_batch(self):
+        if self.whole or self.alone or self._is_predicting(): return
         self.done += self.learn.training
         self.ours = self.done>=self.n if self.learn.training else self.learn.iter+1>=self.n
         if self.ours: raise CancelTrainException if self.learn.training else CancelValidException
@@ -110,7 +116,10 @@ class _Steps(Callback):
         "The recorder leaves out the metrics of what was cancelled, and a program may read them"
         if self.ours and hasattr(self.learn, 'recorder'): setattr(self.learn.recorder, flag, False)
     def after_epoch(self):
-        if self.done>=self.n: raise CancelFitException
+        if not self.whole and not self.alone and self.done>=self.n: raise CancelFitException
+    def after_fit(self):
+        if not self.alone: self.whole = True
+        self.alone = False
 
 class _Sleep(Callback):
     "Keeps the user's callbacks of some classes from doing anything"
