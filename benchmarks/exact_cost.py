@@ -2,7 +2,8 @@
 
     python benchmarks/exact_cost.py [--device cuda] [--size 128] [--bs 64] [--out FILE.md]
 
-Medians of steps (forward, loss, backward, fastai's Adam) with strict float32 (no TF32) and with `exact_arithmetic`, and of ordinary steps against themselves (A/A).
+Steps (forward, loss, backward, fastai's Adam) with strict float32 (no TF32) and with `exact_arithmetic`: in turn, ten of each a round, the median of all. Ordinary steps
+stand there twice; the one against the other (A/A) is the noise.
 """
 import argparse,statistics,time
 from collections import Counter
@@ -38,13 +39,20 @@ def clock(device):
 def times(step, n, device, exactly):
     res = []
     with exact.exact_arithmetic() if exactly else nullcontext():
-        for _ in range(n+3):
+        for _ in range(n):
             sync(device)
             start = clock(device)
             step()
             sync(device)
             res.append(clock(device)-start)
-    return 1000*statistics.median(res[3:])
+    return res
+
+def in_turn(step, rounds, n, device):
+    "Milliseconds of an ordinary step, of an exact one, and of an ordinary one again"
+    res = [[],[],[]]
+    for i in range(rounds+1):
+        for o,exactly in zip(res, (False,True,False)): o += times(step, n, device, exactly)[:n if i else 0]  # the first round warms up
+    return [1000*statistics.median(o) for o in res]
 
 def by_operation(step, device):
     "Seconds in each operation of one exact step, with a synchronization after each"
@@ -63,7 +71,7 @@ def by_operation(step, device):
 
 if __name__=='__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--device', default='cpu'); p.add_argument('--size', type=int, default=128); p.add_argument('--bs', type=int, default=64); p.add_argument('--n', type=int, default=20); p.add_argument('--threads', type=int); p.add_argument('--out')
+    p.add_argument('--device', default='cpu'); p.add_argument('--size', type=int, default=128); p.add_argument('--bs', type=int, default=64); p.add_argument('--rounds', type=int, default=10); p.add_argument('--n', type=int, default=10); p.add_argument('--threads', type=int); p.add_argument('--out')
     args = p.parse_args()
     if args.threads: torch.set_num_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
@@ -78,7 +86,7 @@ if __name__=='__main__':
             loss(m(*xs), y).backward()
             opt.step()
             opt.zero_grad()
-        a,b,c = (times(step, args.n, args.device, o) for o in (False,True,False))
+        a,b,c = in_turn(step, args.rounds, args.n, args.device)
         lines.append(f'| {f.__name__} | {a:.2f} | {c/a:.2f} | {b:.2f} | {b/a:.1f} | {by_operation(step, args.device)} |')
         print(lines[-1], flush=True)
     if args.out: Path(args.out).write_text('\n'.join(lines)+'\n')

@@ -1,13 +1,14 @@
 """What `fastai_repro` costs: time per epoch against plain fastai, microseconds per item, batch and step, and `rewind` and `rebuild`.
 
-    python benchmarks/overhead.py [--pairs 24] [--workers 0,2]
+    python benchmarks/overhead.py [--pairs 24] [--workers 0,2] [--out benchmarks/results/overhead.md]
 
 Plain fastai and ours train in turn, in one process, on the same data and model. Each round also times plain fastai against
 itself: that A/A ratio is what the machine's noise makes of a ratio of 1. Ratios are medians over the rounds.
 """
-import random,statistics,tempfile,time,timeit,warnings
+import os,platform,random,statistics,tempfile,time,timeit,warnings
 warnings.filterwarnings('ignore')
 from fastai.vision.all import *
+import fastai
 from fastcore.script import call_parse
 from fastai_repro import *
 from fastai_repro import loaders
@@ -44,8 +45,8 @@ def epochs(workers, pairs, n, size):
         order = random.sample(list(learns), len(learns))
         rounds.append({k:seconds(learns[k]) for k in order})
     ratio = lambda a,b: statistics.median(o[a]/o[b] for o in rounds)
-    print(f"workers {workers}: ours/plain {ratio('ours','plain'):.3f}, plain/plain {ratio('again','plain'):.3f} "
-          f"(medians of {pairs}; an epoch of plain fastai takes {statistics.median(o['plain'] for o in rounds):.2f} s)", flush=True)
+    yield (f"an epoch, {f'{workers} workers' if workers else 'no workers'}", f"{ratio('ours','plain'):.3f} of plain fastai's time, which is "
+           f"{statistics.median(o['plain'] for o in rounds):.2f} s (plain against plain {ratio('again','plain'):.3f})")
 
 def micros(f, n=2000): return min(timeit.repeat(f, number=n, repeat=7))/n*1e6
 
@@ -67,7 +68,9 @@ def parts():
     learn.cbs,learn.training,cb._inside = L(cb),True,True
     ours = micros(lambda: our_step(learn))
     learn.cbs = L()
-    print(f"per item {micros(item):.1f} us, per batch outside a fit {micros(batch):.0f} us, per step in a fit {ours - micros(lambda: plain_step(learn)):.1f} us", flush=True)
+    yield 'an item', f'{micros(item):.1f} µs'
+    yield 'a step in a fit', f'{ours - micros(lambda: plain_step(learn)):.0f} µs'
+    yield 'a batch outside of a fit', f'{micros(batch):.0f} µs'
 
 def held():
     "Microseconds that one more generator takes for each item"
@@ -77,7 +80,7 @@ def held():
     def cost(o):
         g = Generators(dict(o=o))
         return micros(lambda: g.seed(key))
-    print('per item and held generator, us: ' + ', '.join(f'{n} {cost(o):.1f}' for n,o in kinds.items()), flush=True)
+    yield 'each generator that the transforms of an item hold', ', '.join(f'`{n}` {cost(o):.1f}' for n,o in kinds.items()) + ' µs'
 
 def rehearsal(rounds=15):
     "Milliseconds of the rehearsal of one loader, beside those in which the first item and batch are made again"
@@ -100,7 +103,8 @@ def rehearsal(rounds=15):
         batches.close()
     loaders.rehearse = plain
     clock.end(0)
-    print(f"rehearsal of a loader, without the second item and batch: {(min(times[True])-min(times[False]))*1e3:.1f} ms (first batch of 64: {min(times[False])*1e3:.1f} ms)", flush=True)
+    yield ('the rehearsal of a loader, once a run', f'{(min(times[True])-min(times[False]))*1e3:.1f} ms, and an item and a batch more '
+           f'(a first batch of 64 takes {min(times[False])*1e3:.1f} ms)')
 
 def folder(path, n):
     "`n` images in ten class folders"
@@ -121,7 +125,14 @@ def rebuilds(n):
         _,plain = timed(lambda: build(DataBlock))
         dls,ours = timed(lambda: build(ReproDataBlock))
         _,rebuild = timed(dls.rebuild)
-        print(f"{n:7} items: build {ours:.2f} s (plain fastai {plain:.2f} s), rebuild {rebuild:.2f} s, rewind {micros(dls.rewind):.2f} us", flush=True)
+        yield f'`rebuild`, {n:,} items', f'{rebuild:.2f} s (a build takes {ours:.2f} s, plain fastai\'s {plain:.2f} s)'
+        yield f'`rewind`, {n:,} items', f'{micros(dls.rewind):.2f} µs'
+
+def all_rows(pairs, workers, n, size):
+    "What is measured, and what came out"
+    for w in workers: yield from epochs(w, pairs, n, size)
+    for f in (parts, held, rehearsal): yield from f()
+    for items in (1000, 100_000): yield from rebuilds(items)
 
 @call_parse
 def main(
@@ -129,10 +140,15 @@ def main(
     workers:str='0,2', # Numbers of workers, with commas
     n:int=400, # Number of images
     size:int=32, # Their size in pixels
+    out:str='', # Write the table to this file (Markdown)
 ):
     "Print what fastai_repro costs"
-    for w in workers.split(','): epochs(int(w), pairs, n, size)
-    parts()
-    held()
-    rehearsal()
-    for items in (1000, 100_000): rebuilds(items)
+    lines = ['| | |', '|---|---|']
+    print(*lines, sep='\n')
+    for what,cost in all_rows(pairs, [int(o) for o in workers.split(',')], n, size):
+        lines.append(f'| {what} | {cost} |')
+        print(lines[-1], flush=True)
+    lines += ['', f"{n} of scikit-learn's digits at {size} pixels, ResNet-18, batch size 64; medians of {pairs} rounds. "
+              f'python {platform.python_version()}, torch {torch.__version__}, fastai {fastai.__version__}, {os.cpu_count()} cores, threads {torch.get_num_threads()}']
+    print(lines[-1])
+    if out: Path(out).write_text('\n'.join(lines) + '\n', encoding='utf-8')

@@ -62,7 +62,7 @@ fits = dict(cycle=lambda l: l.fit_one_cycle(2, 1e-2), tune=lambda l: l.fine_tune
 
 def make_learner(case, rank, parts, workers, fault, how, data, threads=None, bs=16):
     kind = plain if how=='plain' else ours
-    cbs = [] if how=='plain' else [ReproCallback(7 if fault=='seed' and rank==1 else 42, parts=parts, threads=threads)]
+    cbs = [] if how=='plain' else [ReproCallback(7 if fault=='seed' and rank==1 else 42, parts=parts, threads=threads, exact=case=='exact')]
     if case in apps:
         dls_of,make,_ = apps[case]
         dls = dls_of(kind, Path(data)/case.replace(' ','_'), num_workers=workers)
@@ -70,7 +70,7 @@ def make_learner(case, rank, parts, workers, fault, how, data, threads=None, bs=
         return learn.add_cbs(cbs)
     big = case=='resnet18'
     dls = digits_dls(rank, fault, size=24 if big else 28 if case=='cnn at 28 pixels' else 12, bs=64 if case=='cnn at 28 pixels' else bs, n=120 if big else 200, n_valid=31 if big else 71, block=kind.block, workers=workers)
-    with seeded(42, 'init'): model = create_vision_model(resnet18, 10, n_in=1, pretrained=False) if big else cnn()
+    with seeded(42, 'init', exact=case=='exact'): model = create_vision_model(resnet18, 10, n_in=1, pretrained=False) if big else cnn()
     learn = Learner(dls, model, metrics=[accuracy, F1Score(average='macro')], loss_func=CrossEntropyLossFlat(), splitter=trainable_params if big else head_and_body)
     if case=='gradient accumulation': learn.add_cb(GradientAccumulation(32))
     if case=='gradient clip': learn.add_cb(GradientClip(.1))
@@ -199,16 +199,18 @@ def row(name, *cells): return '| ' + ' | '.join([name, *map(str, cells)]) + ' |'
 def table(title, head, rows): return '\n'.join([f'## {title}', '', row(*head), row(*['---']*len(head)), *rows, ''])
 
 small = [('small CNN, `fit_one_cycle`', dict(case='cnn')), ('small CNN, `fine_tune`', dict(case='cnn', fit='tune')), ('small CNN, 2 workers', dict(case='cnn', workers=2)),
-         ('ResNet-18, `fit_one_cycle`', dict(case='resnet18', fit='one')), ('gradient accumulation', dict(case='gradient accumulation')), ('gradient clipping', dict(case='gradient clip'))]
+         ('ResNet-18, `fit_one_cycle`', dict(case='resnet18', fit='one')), ('gradient accumulation', dict(case='gradient accumulation')), ('gradient clipping', dict(case='gradient clip')),
+         ('`exact=True`', dict(case='exact'))]
 others = [('tabular', dict(case='tabular', fit='one')), ('collaborative filtering', dict(case='collab dot product', fit='one')),
           ('text classification', dict(case='text classification', fit='one')), ('torch loaders', dict(case='torch loaders', fit='one')), ('torch loaders, 2 workers', dict(case='torch loaders', fit='one', workers=2))]
 
-def same_bits(counts, common, command):
+def same_bits(counts, common, command, trainings=''):
     "Four parts by all numbers of processes"
     if common['device']=='cuda': others.append(('half precision', dict(case='half precision')))
-    specs = [{**common, **s} for _,s in small+others]
+    chosen = [o for o in small+others if trainings in o[0]]
+    specs = [{**common, **s} for _,s in chosen]
     runs = {n: trained(n, specs, command if n>1 or common['device']=='cuda' else 'python' if command else None) for n in counts}
-    return runs,[row(name, *(runs[n][i][0].get('all', 'error')[:8] for n in counts), verdict([runs[n][i] for n in counts])) for i,(name,_) in enumerate(small+others)]
+    return runs,[row(name, *(runs[n][i][0].get('all', 'error')[:8] for n in counts), verdict([runs[n][i] for n in counts])) for i,(name,_) in enumerate(chosen)]
 
 def again(runs, counts, common, command):
     "In new processes, with 2 workers, one fit of three epochs and three of one"
@@ -298,6 +300,7 @@ if __name__=='__main__' and '--worker' in sys.argv:
 def main(
     device:str='cpu', # 'cpu' or 'cuda'
     only:str='', # Tables to make: same again controls faults kills threads cost; default: all
+    trainings:str='', # In the first table, only those whose name contains this
     kills_n:int=30, # How many kills
     out:str=None, # Folder for the tables
 ):
@@ -316,10 +319,10 @@ def main(
             if out: (Path(out)/f'processes_{device}.md').mk_write(head(device, backend)+'\n'.join(tables))
         runs = {}
         if {'same','again'} & set(wanted):
-            runs,rows = same_bits(counts, common, 'torchrun')
+            runs,rows = same_bits(counts, common, 'torchrun', trainings)
             add('Four parts by several processes', ['training', *(f'{n} x {4//n}' for n in counts), 'all'], rows)
-        if device=='cuda': add('NCCL with one process', ['training', 'against gloo'], [row('small CNN', verdict([runs[1][0], trained(1, [dict(common, case='cnn', backend='nccl')], 'torchrun')[0]]))] if runs else [])
-        if runs and (device=='cpu' or backend=='nccl'):
+        if device=='cuda' and not trainings: add('NCCL with one process', ['training', 'against gloo'], [row('small CNN', verdict([runs[1][0], trained(1, [dict(common, case='cnn', backend='nccl')], 'torchrun')[0]]))] if runs else [])
+        if runs and not trainings and (device=='cpu' or backend=='nccl'):
             n = 1 if device=='cpu' else 2  # on a CPU it starts several processes through MPI only
             add('Started by `accelerate launch`', ['training', 'against `torchrun`'], [row(f'small CNN, {n} processes', verdict([runs[n][0], trained(n, [dict(common, case='cnn')], 'accelerate')[0]]))])
         if 'again' in wanted: add('What changes nothing', ['change', 'result'], again(runs, counts, common, command))
