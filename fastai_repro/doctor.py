@@ -61,7 +61,7 @@ def look_at_items(
         listed = f'{len(paths)} files are in the order in which the file system lists them'
         yield Finding('warning', listed, 'sort them (`get_items=lambda p: sorted(get_image_files(p))`), or `ReproDataBlock`')
 
-# %% ../nbs/38_doctor.ipynb #53bf36cf
+# %% ../nbs/38_doctor.ipynb #e2ac9cb9
 def look_at_learner(
     learn # Learner
 ):
@@ -95,8 +95,8 @@ def look_at_batch(
     except Exception: made = {}  # loaders that make their items in a way of their own, or a program that can't make one yet
     if not made.get('outside'): return []
     who = made['outside']
-    return [Finding('error', f'{who} gave other bits for the same items, with all generators put back: it uses a random source that no seed '
-                             'controls', _elsewhere)]
+    what = 'gave other bits for the same items, with all generators put back: it uses a random source that no seed controls'
+    return [Finding('error', f'{who} {what}', _elsewhere)]
 
 _part_names = dict(data='transform', model='layer', callbacks='callback', optimizer='optimizer')
 

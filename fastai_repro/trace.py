@@ -443,7 +443,7 @@ def _hook_modules(self:TraceCallback):
     for n,m in self.learn.model.named_modules():
         self._handles.append(m.register_forward_hook(partial(hook, n or 'the model'), with_kwargs=True))
 
-# %% ../nbs/32_trace.ipynb #e0ebf19f
+# %% ../nbs/32_trace.ipynb #fa1f9326
 def _leaf(t): return t.detach().clone().requires_grad_(t.requires_grad)
 
 def _copied(o, f):
@@ -485,7 +485,7 @@ def repeats(
     args:tuple, # Its input
     kwargs:dict=None, # Its input by name
     times:int=4, # How often
-)->dict: # `forward`, `backward`: does it repeat? If not, does it with `held` generators put back, `strict`, `one_thread`? `kernel`: torch's words
+)->dict: # `forward`, `backward`: does it repeat? If not, with `held` generators put back, `strict`, `one_thread`? `kernel`: torch's words
     "Does `m` give the same bits again, with the same input, buffers and generators?"
     states,kept,held,res = get_states(),_Kept(m),Generators(dict(m=m)),[]
     inner = held.states()
