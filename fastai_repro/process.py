@@ -36,7 +36,7 @@ from .callback import ReproCallback
 from .trace import TraceCallback
 from .traces import steps_in
 
-# %% ../nbs/36_process.ipynb #a755cd0a
+# %% ../nbs/36_process.ipynb #a8ed6374
 @dataclass
 class RunSpec:
     "What a process is to run, and how"
@@ -87,7 +87,7 @@ class _Until(Callback):
             os._exit(0)
 
 class _Steps(Callback):
-    "Ends each fit after `n` training steps, and each validation in it after as many batches; a search for a learning rate needs its whole curve"
+    "Ends each fit after `n` training steps, and each validation in it after as many batches; but no search for a learning rate"
     order,pending,alone = TraceCallback.order+2,False,False
     def __init__(self, n): self.n,self.ours,self.whole = n,False,True
     def before_fit(self): self.pending = True  # a training, or a validation by itself: the next event says

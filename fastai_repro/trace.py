@@ -92,7 +92,7 @@ def environment():
         deterministic=torch.are_deterministic_algorithms_enabled(), precision=torch.get_float32_matmul_precision(),
         cudnn_tf32=torch.backends.cudnn.allow_tf32)
 
-# %% ../nbs/32_trace.ipynb #d9dac40a
+# %% ../nbs/32_trace.ipynb #433cd0f6
 trace_levels = 'epoch','step','layer'
 _encode = json.JSONEncoder(separators=(',',':')).encode
 
@@ -107,7 +107,7 @@ class TraceCallback(QuickCallback):
     def __init__(self,
         path, # File to append to
         level:str='step', # 'epoch', 'step', or 'layer' to look closer
-        probe:tuple|None=None, # Fit and step where batch, modules (at level 'layer'), loss and step are made again, to see whether they repeat
+        probe:tuple|None=None, # Fit and step where batch, modules (at level 'layer'), loss and step are made again: do they repeat?
     ):
         if level not in trace_levels: raise ValueError(f"`level` must be 'epoch', 'step' or 'layer', but it is {level!r}")
         self.path,self.level,self.probe = _of_rank(Path(path)),level,probe
