@@ -10,6 +10,7 @@ from .layers import find_nondeterministic as find_nondeterministic, on_cpu as on
 from .record import load_runs as load_runs
 from .manifest import RunManifest as RunManifest
 from .callback import ReproCallback as ReproCallback
+from .session import reproducible as reproducible
 from .trace import TraceCallback as TraceCallback
 from .traces import Divergence as Divergence, compare_traces as compare_traces
 from .state import register_resume as register_resume

@@ -133,7 +133,11 @@ class _Hook:
 
 def repro_of(learn): return next((o for o in learn.cbs.items if isinstance(o, ReproCallback)), None)
 
-_waiting = weakref.WeakKeyDictionary()  # learners whose callback gave way to another, with it
+class _Waiting(weakref.WeakKeyDictionary):
+    "By learner the callback that gave way to another one; it stays in its process"
+    def __reduce__(self): return _Waiting, ()
+
+_waiting = _Waiting()
 
 def _come_back(learn):
     "The callback that gave way, once the other one is gone"

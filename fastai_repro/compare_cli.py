@@ -7,15 +7,13 @@ Docs: https://fastai-repro.github.io/fastai_repro/compare_cli.html.md"""
 # %% auto #0
 __all__ = ['compare']
 
-# %% ../nbs/48_compare_cli.ipynb #77c7820b
+# %% ../nbs/48_compare_cli.ipynb #c7c3fdab
 import shlex
 from typing import Annotated
 from .terminal import command
 from .arguments import check_folder,check_order,check_script,fail,rest_of_line,write_json
-from .paired import compare as compare_runs
-from .process import ProgramFailed
 
-# %% ../nbs/48_compare_cli.ipynb #9cfd3fbe
+# %% ../nbs/48_compare_cli.ipynb #0188375f
 @command
 def compare(
     script:str, # Program, .py or .ipynb
@@ -36,6 +34,8 @@ def compare(
     check_script(script)
     check_order(compare, args)
     check_folder('json', json)
+    from fastai_repro.paired import compare as compare_runs  # which takes seconds to import
+    from fastai_repro.process import ProgramFailed
     settings = (dict(args=tuple(shlex.split(o))) for o in (a, b))
     devices = devices.split(',') if devices else None
     try: c = compare_runs((script, *args), *settings, seeds=seeds, metric=metric, path=path, anytime=anytime, smallest=smallest,

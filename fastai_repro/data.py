@@ -27,7 +27,7 @@ import fastai.callback.data # patches `DataBlock.weighted_dataloaders`
 from .streams import check_seed,stream_key
 from .seed import isolated,seed_all,seeded
 from .digests import digest
-from .loaders import is_keyed,key_dls
+from .loaders import given_seed,key_dls
 
 # %% ../nbs/21_data.ipynb #a8e78e6d
 def _valid_places(splitter, items):
@@ -213,7 +213,7 @@ class _Recipe:
         with seeded(self.seed, 'build'), _sorting() as used: dls = self.factory()
         if not isinstance(dls, DataLoaders):
             raise TypeError(f"`factory` must return `DataLoaders`, but it returned a {type(dls).__name__}: pass for example `lambda: ImageDataLoaders.from_folder(path)`")
-        if not (used or self.is_sorted or hasattr(self, 'first') or is_keyed(dls)): self._say_unsorted(dls)
+        if not (used or self.is_sorted or hasattr(self, 'first') or given_seed(dls) is not None): self._say_unsorted(dls)
         key_dls(dls, self.seed).rewind()
         dls._clock.given = self.seed
         return dls
