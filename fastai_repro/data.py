@@ -111,7 +111,12 @@ def _with_datasets(block, datasets):
 def _weighted(self, source, wgts, *args, **kwargs):
     return _plain_weighted(_with_datasets(self, partial(_datasets, self, by_place='wgts')), source, wgts, *args, **kwargs)
 
-def sorted_vocab(make_vocab, count, *args, **kwargs):
+def sorted_vocab(
+    make_vocab, # fastai's function
+    count, # How often each token was seen
+    *args, # For `make_vocab`
+    **kwargs # For `make_vocab`
+):
     "fastai counts the tokens of files in the order in which its processes finish; ties must not come out in that order"
     return make_vocab(Counter(dict(sorted(count.items()))), *args, **kwargs)
 
