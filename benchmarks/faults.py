@@ -61,7 +61,9 @@ def verify_forked(case):
     with tempfile.TemporaryDirectory() as tmp:
         start,program = time.time(),write(case, tmp)
         os.chdir(tmp)
-        try: v = verification.verify_program(process.RunSpec(script=program.name, fix=fix, seed=42 if fix else None), runs, vary or {}, progress=False)
+        try:
+            v = verification.verify_program(process.RunSpec(script=program.name, fix=fix, seed=42 if fix else None), runs, vary or {},
+                                            progress=False)
         except process.ProgramFailed as e: return dict(failed=str(e)[-2000:], same=None)
         finally: os.chdir(cwd)
         return json.loads(json.dumps(v.as_dict())) | dict(seconds=round(time.time()-start))
@@ -73,14 +75,20 @@ def write(case, folder):
         path = Path(folder)/'program.py'
         path.write_text('\n'.join(sources) + '\n')
         return path
-    cells = [dict(cell_type='code', id=f'c{i}', metadata={}, source=s.splitlines(keepends=True), execution_count=None, outputs=[]) for i,s in enumerate(sources)]
+    cells = [dict(cell_type='code', id=f'c{i}', metadata={}, source=s.splitlines(keepends=True), execution_count=None, outputs=[]) for i,
+             s in enumerate(sources)]
     path = Path(folder)/'program.ipynb'
-    path.write_text(json.dumps(dict(cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python')), nbformat=4, nbformat_minor=5)))
+    path.write_text(json.dumps(dict(cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python')),
+                                    nbformat=4, nbformat_minor=5)))
     return path
 
 def command(name, folder, case, *args):
+    "Run a command of this package"
     env = {k:v for k,v in os.environ.items() if k!='PYTHONHASHSEED'} | case.env
-    return subprocess.run([Path(sys.executable).parent/f'fastai-repro-{name}', *map(str, args)], cwd=folder, env=env, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as tmp:  # a script as it is installed
+        file = Path(tmp)/f'fastai-repro-{name}'
+        file.write_text(f'from fastai_repro.commands import {name}\nraise SystemExit({name}())\n')
+        return subprocess.run([sys.executable, file, *map(str, args)], cwd=folder, env=env, capture_output=True, text=True)
 
 def verify(case, fork=False):
     "The verdict, as JSON"
@@ -95,10 +103,13 @@ def judge(case, v):
     "Is the place right? Is the cause true? None if none is stated"
     d = v.get('divergence')
     if not d: return False,None
-    place = all(want is None or d[k]==want for k,want in (('what',case.what), ('step',case.step), ('name',case.name), ('fit',case.fit), ('cell',case.cell)))
+    place = all(want is None or d[k]==want for k,want in (('what',case.what), ('step',case.step), ('name',case.name), ('fit',case.fit),
+                                                          ('cell',case.cell)))
     return place,bool(case.cause and re.search(case.cause, d['cause'])) if d['cause'] else None
 
-def words(d): return f"{d['what']}, step {d['step']}, {d['name']}" + (f", fit {d['fit']}" if d['fit'] else '') + (f", cell {d['cell']}" if d['cell'] else '')
+def words(d):
+    return f"{d['what']}, step {d['step']}, {d['name']}" + (f", fit {d['fit']}" if d['fit'] else '') + (f", cell {d['cell']}"
+                                                                                          if d['cell'] else '')
 
 def fault(case, fork=False):
     v = verify(case, fork)
@@ -112,7 +123,8 @@ def innocent(case, fork=False, with_doctor=True):
     v = verify(case, fork)
     code = doctor(case) if with_doctor else None
     found = v.get('failed') or (words(v['divergence']) if v.get('divergence') else '')
-    return dict(program=case.title, same=v['same'], doctor=code, found=found, runs=v.get('runs'), steps=v.get('steps'), remarks=v.get('remarks', []))
+    return dict(program=case.title, same=v['same'], doctor=code, found=found, runs=v.get('runs'), steps=v.get('steps'),
+                remarks=v.get('remarks', []))
 
 def doctor(case):
     with tempfile.TemporaryDirectory() as tmp: return command('doctor', tmp, case, write(case, tmp).name).returncode
@@ -121,7 +133,8 @@ def good(o): return o['place'] and o['cause_true'] is not False if 'fault' in o 
 
 def show(o):
     "A line for a row"
-    if 'program' in o: return f"{'same      ' if good(o) else 'ALARM     '} {o['program']}: {o['found']} {o['remarks']} doctor {o['doctor']}"
+    if 'program' in o:
+        return f"{'same      ' if good(o) else 'ALARM     '} {o['program']}: {o['found']} {o['remarks']} doctor {o['doctor']}"
     cause = {True:'cause true', False:'CAUSE FALSE', None:'no cause'}[o['cause_true']]
     return f"{'place ok  ' if o['place'] else 'PLACE BAD '} {cause:11}  {o['fault']}: {o['found']}: {o['cause'] or o['known']}"
 
@@ -131,7 +144,8 @@ def row(i, work, fork):
     try: res = fault(case, fork) if kind=='fault' else innocent(case, fork, kind=='harmless')
     except Exception as e:  # this script itself, or a machine without memory: a row that failed
         traceback.print_exc()
-        res = dict(place=False, cause_true=None, same=None, doctor=None, known=[], remarks=[], cause='', runs=0, found=f'{type(e).__name__}: {e}')
+        res = dict(place=False, cause_true=None, same=None, doctor=None, known=[], remarks=[], cause='', runs=0,
+                   found=f'{type(e).__name__}: {e}')
         res['fault' if kind=='fault' else 'program'] = case.title
     print(show(res), flush=True)
     return i,kind,res
@@ -140,16 +154,22 @@ def all_rows(work, fork, jobs):
     "The rows in the order of the cases"
     f = partial(row, work=work, fork=fork)
     if jobs==1: return list(map(f, range(len(work))))
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context('fork')) as pool: return list(pool.map(f, range(len(work))))  # a worker may have children
+    # a worker may have children
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context('fork')) as pool: return list(pool.map(f, range(len(work))))
 
 def table(rows, quiet, runs):
     stated = [o for o in rows if o['cause_true'] is not None]
-    lines = [f"{len(rows)} planted faults, {sum('notebook' in o['fault'] for o in rows)} of them in notebooks: the place was right in {sum(o['place'] for o in rows)}; a cause was stated in {len(stated)}, and was true in {sum(o['cause_true'] for o in stated)}.", '',
+    lines = [f"{len(rows)} planted faults, {sum('notebook' in o['fault'] for o in rows)} of them in notebooks: the place was right in "
+             f"{sum(o['place'] for o in rows)}; a cause was stated in {len(stated)}, and was true in "
+             f"{sum(o['cause_true'] for o in stated)}.", '',
              '| planted | found | cause given, or what is known | place | cause |', '|---|---|---|---|---|']
     cell = {True:'true', False:'FALSE', None:'none stated'}
-    lines += [f"| {o['fault']} | {o['found']} | {o['cause'] or '; '.join(o['known'])} | {'right' if o['place'] else 'WRONG'} | {cell[o['cause_true']]} |".replace('\n', ' ') for o in rows]
-    lines += ['', f"{len(quiet)} programs that only look faulty, and {sum(o['runs'] or 0 for o in runs)} runs of clean ones:", '', '| program | runs | verdict | remarks | doctor |', '|---|---|---|---|---|']
-    lines += [f"| {o['program']} | {o['runs']} | {'the same' if o['same'] else 'DIFFERENT: '+o['found']} | {'; '.join(o['remarks'])} | {'' if o['doctor'] is None else o['doctor']} |" for o in [*quiet, *runs]]
+    lines += [f"| {o['fault']} | {o['found']} | {o['cause'] or '; '.join(o['known'])} | {'right' if o['place'] else 'WRONG'} | "
+              f"{cell[o['cause_true']]} |".replace('\n', ' ') for o in rows]
+    lines += ['', f"{len(quiet)} programs that only look faulty, and {sum(o['runs'] or 0 for o in runs)} runs of clean ones:", '',
+              '| program | runs | verdict | remarks | doctor |', '|---|---|---|---|---|']
+    lines += [f"| {o['program']} | {o['runs']} | {'the same' if o['same'] else 'DIFFERENT: '+o['found']} | {'; '.join(o['remarks'])} | "
+              f"{'' if o['doctor'] is None else o['doctor']} |" for o in [*quiet, *runs]]
     return '\n'.join(lines) + '\n'
 
 @call_parse
@@ -162,7 +182,8 @@ def main(
 ):
     "Plant faults and see whether they are found"
     if fork: import fastai.basics,pandas,matplotlib.pyplot,execnb.shell,fastai_repro.verification  # once
-    cases = [('fault', o) for o in (cuda if gpu else faults)] + ([] if gpu else [('harmless', o) for o in harmless] + [('clean', o) for o in clean])
+    cases = [('fault', o) for o in (cuda if gpu else faults)] + ([] if gpu else [('harmless', o) for o in harmless]
+                                                                 + [('clean', o) for o in clean])
     work = [o for o in cases if re.search(only, o[1].title)]
     found = all_rows(work, fork, jobs)
     rows,quiet,runs = ([r for _,k,r in found if k==kind] for kind in ('fault','harmless','clean'))

@@ -153,8 +153,11 @@ class Rough(nn.Module):
 idx,vals = torch.zeros(400_000, dtype=torch.long),torch.rand(400_000)
 class Race(nn.Module):
     def forward(self, x): return x+torch.zeros(1).index_put_((idx,), vals, accumulate=True)*1e-6''')}, 'forward', None, '1', 'its kernel is not deterministic|its threads race|threads race', env=dict(OMP_NUM_THREADS='4'), new=True),
-    Case('another number of threads', with_layer('''class Sum(nn.Module):
-    def forward(self, x): return x+(x.mean()*torch.linspace(0, 1, 400_000)).sum()*1e-5'''), None, 0, None, 'threads \\(1 and 2\\)', args='--vary threads=1,2', new=True),
+    Case('another number of threads', with_layer('''class Sums(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.big = [torch.randn(400_000) for _ in range(8)]
+    def forward(self, x): return x+torch.stack([(x.mean()*o).sum() for o in self.big])*1e-2'''), None, 0, None, 'threads \\(1 and 2\\)', args='--vary threads=1,2', new=True),
     Case('noise in the loss', dict(head='''class Loss(nn.Module):
     def forward(self, p, y): return F.mse_loss(p, y)*(1+os.urandom(1)[0]*1e-5)''', learn='learn = Learner(dls, model, loss_func=Loss())'), 'loss', 0, 'the loss', 'Loss gives other bits'),
     Case('optimizer that adds noise', dict(head='''def noisy_step(p, lr, **kwargs): p.data.add_(p.grad, alpha=-lr*(1+os.urandom(1)[0]*1e-4))''', learn="learn = Learner(dls, model, loss_func=nn.MSELoss(), opt_func=partial(Optimizer, cbs=[noisy_step]))"), 'optimizer', 0, '0.weight', 'step of the optimizer gives other bits'),

@@ -16,8 +16,11 @@ def verify(folder, name, steps, *options):
     with tempfile.TemporaryDirectory() as tmp:
         for o in Path(folder).resolve().iterdir(): (Path(tmp)/o.name).symlink_to(o)
         file,start = Path(tmp)/'verdict.json',time.time()
-        command = [Path(sys.executable).parent/'fastai-repro-verify', '--json', file, *options, *(['--steps', str(steps)] if steps else []), name]
-        p = subprocess.run(list(map(str, command)), cwd=tmp, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=os.environ | dict(MPLBACKEND='agg'))
+        script = Path(tmp)/'fastai-repro-verify'  # as it is installed
+        script.write_text('from fastai_repro.commands import verify\nraise SystemExit(verify())\n')
+        command = [sys.executable, script, '--json', file, *options, *(['--steps', str(steps)] if steps else []), name]
+        p = subprocess.run(list(map(str, command)), cwd=tmp, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                           env=os.environ | dict(MPLBACKEND='agg'))
         v = json.loads(file.read_text()) if file.exists() else dict(failed=p.stderr[-3000:], same=None)
         return v | dict(seconds=round(time.time()-start))
 
@@ -37,9 +40,11 @@ def words(v):
 def table(rows):
     differ = [o for o in rows if o['plain']['same'] is False]
     lines = [f"{len(rows)} programs, {sum(o['program'].endswith('.ipynb') for o in rows)} of them notebooks. Plain, {len(differ)} differ, "
-             f"and a cause is given for {sum(bool(o['plain']['divergence']['cause']) for o in differ)}; with `--fix` {sum(bool(o['fix']['same']) for o in rows)} are the same.", '',
+             f"and a cause is given for {sum(bool(o['plain']['divergence']['cause']) for o in differ)}; with `--fix` "
+             f"{sum(bool(o['fix']['same']) for o in rows)} are the same.", '',
              '| program | from | data | plain | with `--fix` |', '|---|---|---|---|---|']
-    lines += [f"| {o['program']} | {o['source']} | {o['data']} | {words(o['plain'])} | {words(o['fix'])} |".replace('\n', ' ') for o in rows]
+    lines += [f"| {o['program']} | {o['source']} | {o['data']} | {words(o['plain'])} | {words(o['fix'])} |".replace('\n', ' ')
+              for o in rows]
     return '\n'.join(lines) + '\n'
 
 @call_parse

@@ -63,7 +63,7 @@ def record(case, tmp, data):
     shutil.copytree(data, root/case.get('data_root', '.')/'data', dirs_exist_ok=True)
     write(case, proj)
     argv,cwd = [o.format(root=root) for o in case['argv']],proj/case.get('cwd', '.')
-    cmd = [sys.executable, *argv] if case.get('plain') else [*command('cli','run'), '--manifest', str(root/'runs'/'r.json'), *(o.format(root=root) for o in case.get('flags', [])), *argv]
+    cmd = [sys.executable, *argv] if case.get('plain') else [*command('commands','run'), '--manifest', str(root/'runs'/'r.json'), *(o.format(root=root) for o in case.get('flags', [])), *argv]
     start = time.time()
     r = subprocess.run(cmd, cwd=cwd, env=environment(root/'home', OMP_NUM_THREADS=str(case.get('threads', 1))), capture_output=True, text=True)
     seconds = time.time()-start

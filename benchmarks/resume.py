@@ -14,7 +14,8 @@ from fastcore.script import call_parse
 from fastai_repro import ReproCallback,ReproDataBlock,ResumeCallback,digits_path,seeded
 from fastai_repro import resume
 from fastai_repro.loaders import key_dls
-from fastai_repro.state import LearnerState,copy_of,named_tensors
+from fastai_repro.codec import copy_of
+from fastai_repro.state import LearnerState,named_tensors
 from torchvision.models import resnet50
 
 class Items:

@@ -30,13 +30,15 @@ def synthetic(device, n):
 
 def digits(device, n):
     files = sorted(get_image_files(digits_path()), key=lambda o: o.stem)[:4*64]
-    dls = DataBlock((ImageBlock,CategoryBlock), splitter=IndexSplitter([]), get_y=parent_label, item_tfms=Resize(32)).dataloaders(files, bs=64, num_workers=0, device=device)
+    dls = DataBlock((ImageBlock,CategoryBlock), splitter=IndexSplitter([]), get_y=parent_label, item_tfms=Resize(32)).dataloaders(files,
+                                                                                          bs=64, num_workers=0, device=device)
     xs = [tuple(b) for b in dls.train]
     return DataLoaders(Repeat(xs, n), Repeat(xs[:1], 1), device=torch.device(device))
 
 def learner(dls, arch, amp, cbs=None):
     with seeded(42, 'init'): model = arch(num_classes=10)
-    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=L(Stamps()) + L(cbs) + (L(MixedPrecision()) if amp else L()))
+    learn = Learner(dls, model, loss_func=CrossEntropyLossFlat(), metrics=accuracy,
+                    cbs=L(Stamps()) + L(cbs) + (L(MixedPrecision()) if amp else L()))
     learn.remove_cb(ProgressCallback)
     learn.logger = noop
     return learn
@@ -57,7 +59,8 @@ def measure(name, dls, arch, amp, rounds, tmp):
             learns = {k:learner(dls, arch, amp, TraceCallback(Path(tmp)/f'{r}_{k}.jsonl', v) if v else None) for k,v in variants.items()}
             for o in learns.values(): warm(o)
         for k in random.sample(list(learns), len(learns)): of[k].append(timed(learns[k], 1, 1e-4))
-    res = dict(training=name, ms=1000*step(of['plain']), rounds=rounds, steps=len(dls.train), **{k:ratios(of[k], of['plain']) for k in ('again','epoch','step')})
+    res = dict(training=name, ms=1000*step(of['plain']), rounds=rounds, steps=len(dls.train),
+               **{k:ratios(of[k], of['plain']) for k in ('again','epoch','step')})
     told = ', '.join(f"{k} {o['ratio']:.3f} and {o['fit_ms']:.1f} ms a fit" for k,o in res.items() if isinstance(o, dict))
     print(f"{name}: {res['ms']:.1f} ms a step; in ratio to it: {told}", flush=True)
     return res
@@ -100,8 +103,10 @@ def cell_notes(path):
         if p.returncode: raise SystemExit(f'{out[-2000:]}\n{path.name} failed')
         notes = [json.loads(o) for o in Path(spec.notes).read_text().splitlines()]
     last = [o for o in notes if o['kind']=='cell'][-1]
-    res = dict(notebook=path.name, cells=last['cell'], seconds=last['seconds'], busy=last['busy'], share=last['busy']/last['seconds'], cut=sorted({n for o in notes for n in o.get('cut', [])}))
-    print(f"{path.name}: {res['cells']} cells, {res['seconds']:.1f} s, of these {res['busy']:.3f} s for notes ({100*res['share']:.1f} %), not read: {res['cut']}", flush=True)
+    res = dict(notebook=path.name, cells=last['cell'], seconds=last['seconds'], busy=last['busy'], share=last['busy']/last['seconds'],
+               cut=sorted({n for o in notes for n in o.get('cut', [])}))
+    print(f"{path.name}: {res['cells']} cells, {res['seconds']:.1f} s, of these {res['busy']:.3f} s for notes ({100*res['share']:.1f} "
+          f"%), not read: {res['cut']}", flush=True)
     return res
 
 def long_traces(tmp, n=10_000):
@@ -123,13 +128,16 @@ def long_traces(tmp, n=10_000):
     same,none = timed(a, a)
     differ,d = timed(a, b)
     assert none is None and d.step==n-1
-    print(f'two traces of {n} steps ({a.stat().st_size/1e6:.0f} MB each): compared in {same:.2f} s if they are the same, {differ:.2f} s if the last step differs', flush=True)
+    print(f'two traces of {n} steps ({a.stat().st_size/1e6:.0f} MB each): compared in {same:.2f} s if they are the same, {differ:.2f} s '
+          'if the last step differs', flush=True)
     return dict(steps=n, megabytes=a.stat().st_size/1e6, same_s=same, last_differs_s=differ)
 
 def table(rows, long, books):
     lines = ['| training | ms a step | untraced again | level epoch | level step | a fit, level step |', '|---|---|---|---|---|---|']
-    lines += [f"| {o['training']}, fits of {o['steps']} steps | {o['ms']:.1f} | {o['again']['ratio']:.3f} | {o['epoch']['ratio']:.3f} | {o['step']['ratio']:.3f} | {o['step']['fit_ms']:.1f} ms |" for o in rows]
-    lines += ['', f"Two traces of {long['steps']:,} steps compare in {long['same_s']:.2f} s, in {long['last_differs_s']:.2f} s if the last step differs.", '',
+    lines += [f"| {o['training']}, fits of {o['steps']} steps | {o['ms']:.1f} | {o['again']['ratio']:.3f} | {o['epoch']['ratio']:.3f} | "
+              f"{o['step']['ratio']:.3f} | {o['step']['fit_ms']:.1f} ms |" for o in rows]
+    lines += ['', f"Two traces of {long['steps']:,} steps compare in {long['same_s']:.2f} s, in {long['last_differs_s']:.2f} s if the "
+                  "last step differs.", '',
               '| notebook | code cells | seconds | of these for notes | share | not read |', '|---|---|---|---|---|---|']
     lines += [f"| {o['notebook']} | {o['cells']} | {o['seconds']:.1f} | {o['busy']:.3f} | {100*o['share']:.1f} % | {', '.join(o['cut'])} |" for o in books]
     return '\n'.join(lines) + '\n'
@@ -154,4 +162,5 @@ def main(
         books = [cell_notes(o) for o in (notebook(tmp), *(sorted(Path(notebooks).glob('*.ipynb')) if notebooks else ()))]
     if out:
         Path(f'{out}.md').write_text(table(rows, long, books))
-        Path(f'{out}.json').write_text(json.dumps(dict(device=name, torch=torch.__version__, rows=rows, long=long, notebooks=books), indent=1) + '\n')
+        Path(f'{out}.json').write_text(json.dumps(dict(device=name, torch=torch.__version__, rows=rows, long=long, notebooks=books),
+                                                  indent=1) + '\n')

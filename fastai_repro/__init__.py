@@ -3,7 +3,7 @@ __version__ = "0.1.0"
 
 _rooms = dict(streams='stream_seed', seed='set_seed seeded deterministic', digests='digest', digits='digits_path', objects='register_reseed', data='ReproDataBlock repro_dls',
               layers='find_nondeterministic on_cpu replace_nondeterministic', record='load_runs', manifest='RunManifest', callback='ReproCallback', session='reproducible', trace='TraceCallback',
-              traces='Divergence compare_traces', state='register_resume', resume='ResumeCallback', verification='verify assert_reproducible assert_worker_invariant',
+              traces='Divergence compare_traces', holders='register_resume', resume='ResumeCallback', verification='verify assert_reproducible assert_worker_invariant',
               comparison='Comparison', paired='compare', several='Comparisons compare_all')
 _room_of = {name:room for room,names in _rooms.items() for name in names.split()}
 __all__ = list(_room_of)

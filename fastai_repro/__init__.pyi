@@ -13,7 +13,7 @@ from .callback import ReproCallback as ReproCallback
 from .session import reproducible as reproducible
 from .trace import TraceCallback as TraceCallback
 from .traces import Divergence as Divergence, compare_traces as compare_traces
-from .state import register_resume as register_resume
+from .holders import register_resume as register_resume
 from .resume import ResumeCallback as ResumeCallback
 from .verification import verify as verify, assert_reproducible as assert_reproducible, assert_worker_invariant as assert_worker_invariant
 from .comparison import Comparison as Comparison

@@ -31,7 +31,7 @@ def next_run(
     "The number of a run in this process"
     return next(_runs)
 
-# %% ../nbs/23_archive.ipynb #6e500882
+# %% ../nbs/23_archive.ipynb #d8120ec0
 _settings = {'.toml','.yaml','.yml','.json','.cfg','.ini'}
 _most_source,_most_settings,_most = 1_000_000,64_000,5_000_000  # bytes of a file of code, of a file of settings, and of an archive
 
@@ -39,7 +39,8 @@ def _strings(source):
     "The strings in a program, f-strings left out"
     try: nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError): return set()
-    return {o.value for o in nodes if isinstance(o, ast.Constant) and isinstance(o.value, str) and 0<len(o.value)<300 and '\n' not in o.value and '\0' not in o.value}
+    found = {o.value for o in nodes if isinstance(o, ast.Constant) and isinstance(o.value, str)}
+    return {o for o in found if 0<len(o)<300 and '\n' not in o and '\0' not in o}
 
 def _code_of(path, data):
     "The code of a script or notebook as text"
@@ -59,13 +60,16 @@ def _exists(path):
     except (OSError, ValueError): return False
 
 def _named_files(names, folders):
-    "What exists of `names`, as pairs of name and path; files of settings are also looked for in the folders that are named, and in the two above"
-    inside = [d/n for n in names for d in folders if len(n)<60 and n.strip('./') and _exists(d/n) and (d/n).is_dir()]
-    for n in sorted(names):
-        if not n.strip('./ '): continue
-        places = [d/n for d in (*folders, *(inside + [x for d in folders for x in list(d.parents)[:2]] if Path(n).suffix in _settings else ()))]
-        if found := next(filter(_exists, places), None): yield n,Path(os.path.abspath(found))
+    "What exists of `names`, as pairs of name and path; files of settings are also looked for in the folders named, and in the two above"
+    names = sorted(n for n in names if n.strip('./ '))
+    inside = [d/n for n in names if len(n)<60 for d in folders if _exists(d/n) and (d/n).is_dir()]
+    above = [x for d in folders for x in list(d.parents)[:2]]
+    for n in names:
+        places = [*folders, *inside, *above] if Path(n).suffix in _settings else folders
+        found = next((d/n for d in places if _exists(d/n)), None)
+        if found: yield n,Path(os.path.abspath(found))
 
+# %% ../nbs/23_archive.ipynb #c06f8439
 @dataclass
 class Sources:
     "The files of a program: what is taken, what is not, and what it reads"
@@ -87,6 +91,7 @@ class Sources:
         if len(data)>most and not path.endswith('.ipynb'): return f'it has {len(data):,} bytes, and at most {most:,} are kept'
         found = find_credentials(_code_of(path, data))
         if found: return 'it holds what looks like a credential: ' + ', '.join(f'{kind}, line {n}' for kind,n in found[:3])
+        return None
 
     def texts(self): return [_code_of(k, v) for k,v in self.files.items() if k.endswith(('.py','.ipynb'))]
 
@@ -101,13 +106,14 @@ def sources_of(
     res = known or Sources()
     if script: res.add(script, _most_source)
     for o in modules.values(): res.add(o, _most_source)
-    names = {x for t in res.texts() for x in _strings(t)} | {o.partition('=')[2] if o.startswith('--') and '=' in o else o for o in args}
+    values = {o.partition('=')[2] if o.startswith('--') and '=' in o else o for o in args}
+    names = values.union(*map(_strings, res.texts()))
     for n,p in _named_files(names, [Path(o) for o in dict.fromkeys(folders)]):
         if p.is_file() and p.suffix in _settings and p.stat().st_size<=_most_settings: res.add(p, _most_settings)
         elif str(p) not in res.files and str(p) not in res.left_out and p.suffix not in ('.py','.ipynb'): res.inputs[n] = str(p)
     return res
 
-# %% ../nbs/23_archive.ipynb #7c944835
+# %% ../nbs/23_archive.ipynb #25b88b92
 class Refused(ValueError):
     "What can't be run again, and what to do about it"
 
@@ -119,26 +125,33 @@ def _files_in(text):
 
 @dataclass
 class _Distribution:
-    requires:list; record:str
+    requires:list
+    record:str
+
     def tops(self):
         "The modules, folders and files in it"
-        return {o.partition('.')[0] for o in {o.partition('/')[0] for o in self.record.splitlines()}}
+        return {o.partition('/')[0].partition('.')[0] for o in self.record.splitlines()}
+
     def digest(self):
         "Of its files, by their hashes"
-        return blake2b('\n'.join(sorted(lines)).encode(), digest_size=8).hexdigest() if (lines := _files_in(self.record)) else ''
+        lines = _files_in(self.record)
+        return blake2b('\n'.join(sorted(lines)).encode(), digest_size=8).hexdigest() if lines else ''
+
     def needs(self, extra=''):
         "What it requires, as pairs of name and extras"
         for o in self.requires:
-            of = re.findall(r"extra *== *['\"]([^'\"]+)", o)
-            if (extra in of if extra else not of) and (m := re.match(r'([\w.-]+) *(?:\[([^\]]*)\])?', o)): yield _plain(m[1]),[x.strip() for x in (m[2] or '').split(',') if x.strip()]
+            asked = re.findall(r"extra *== *['\"]([^'\"]+)", o)
+            m = re.match(r'([\w.-]+) *(?:\[([^\]]*)\])?', o)
+            if m and (extra in asked if extra else not asked): yield _plain(m[1]),[x.strip() for x in (m[2] or '').split(',') if x.strip()]
 
+# %% ../nbs/23_archive.ipynb #00a18002
 @lru_cache(maxsize=1)
 def _installed(key):
     res = {}
     for d in distributions():
         head = (d.read_text('METADATA') or d.read_text('PKG-INFO') or '').partition('\n\n')[0]
-        name = re.search(r'^Name: *(.*?) *$', head, re.M)
-        if name: res.setdefault(_plain(name[1]), _Distribution(re.findall(r'^Requires-Dist: *(.*?) *$', head, re.M), d.read_text('RECORD') or ''))
+        name,requires = re.search(r'^Name: *(.*?) *$', head, re.M),re.findall(r'^Requires-Dist: *(.*?) *$', head, re.M)
+        if name: res.setdefault(_plain(name[1]), _Distribution(requires, d.read_text('RECORD') or ''))
     return res
 
 def installed(
@@ -161,16 +174,16 @@ def used_packages(
 
 def installed_digests(names): return {n:installed()[n].digest() for n in names if n in installed()}
 
-# %% ../nbs/23_archive.ipynb #e7603bf3
+# %% ../nbs/23_archive.ipynb #a532ba56
 _index_options = 'index-url','extra-index-url','find-links','pre','no-index'
 
 def _pip_files():
     home = Path.home()
-    return [Path('/etc/pip.conf'), home/'.pip/pip.conf', Path(os.environ.get('XDG_CONFIG_HOME') or home/'.config')/'pip/pip.conf', Path(sys.prefix)/'pip.conf', Path(os.environ.get('PIP_CONFIG_FILE') or os.devnull)]
+    config = Path(os.environ.get('XDG_CONFIG_HOME') or home/'.config')
+    own = Path(os.environ.get('PIP_CONFIG_FILE') or os.devnull)
+    return [Path('/etc/pip.conf'), home/'.pip/pip.conf', config/'pip/pip.conf', Path(sys.prefix)/'pip.conf', own]
 
-def index_options(
-)->dict: # Values by option
-    "Where pip and uv look for packages on this machine, if that was set"
+def _from_files():
     res = {}
     for o in _pip_files():
         c = ConfigParser(interpolation=None)
@@ -178,18 +191,31 @@ def index_options(
         except (Error, UnicodeDecodeError): continue
         for s in ('global','install'):
             if c.has_section(s): res.update({k:c[s][k].split() for k in _index_options if k in c[s]})
-    env = {**os.environ, 'PIP_INDEX_URL':os.environ.get('PIP_INDEX_URL') or os.environ.get('UV_DEFAULT_INDEX') or os.environ.get('UV_INDEX_URL') or ''}
-    res.update({k:v.split() for k in _index_options if (v := env.get(f"PIP_{k.upper().replace('-', '_')}"))})
-    return {k:[masked(o) for o in v] for k,v in res.items()}
+    return res
 
-# %% ../nbs/23_archive.ipynb #a0f46095
+def _from_variables():
+    "Options of pip; where pip has none, the index of uv"
+    env = dict(os.environ)
+    env['PIP_INDEX_URL'] = next(filter(None, (env.get(o) for o in ('PIP_INDEX_URL','UV_DEFAULT_INDEX','UV_INDEX_URL'))), '')
+    values = {k:env.get(f"PIP_{k.upper().replace('-', '_')}") for k in _index_options}
+    return {k:v.split() for k,v in values.items() if v}
+
+def index_options(
+)->dict: # Values by option
+    "Where pip and uv look for packages on this machine, if that was set"
+    return {k:[masked(o) for o in v] for k,v in {**_from_files(), **_from_variables()}.items()}
+
+# %% ../nbs/23_archive.ipynb #a3a84099
+_repository = re.compile(r'(git|hg|svn|bzr)\+(https|ssh)://[^\s;#]+@[0-9a-f]{7,64}')
+_again = 'get the record again from where it is from'
+
 def _line(name, v):
     "A line for a distribution; what a record may not say is refused, since an installer will read it"
     version,_,origin = v.removesuffix(' (local)').partition(' @ ')
-    if not re.fullmatch(r'[\w.-]+', name) or not re.fullmatch(r'[\w.!+-]+', version) or origin and not re.fullmatch(r'(git|hg|svn|bzr)\+(https|ssh)://[^\s;#]+@[0-9a-f]{7,64}', origin):
-        raise Refused(f"the record names a package {name[:60]!r} with version {v[:100]!r}, which no installer should read: get the record again from where it is from")
+    if not re.fullmatch(r'[\w.-]+', name) or not re.fullmatch(r'[\w.!+-]+', version) or origin and not _repository.fullmatch(origin):
+        raise Refused(f"the record names a package {name[:60]!r} with version {v[:100]!r}, which no installer should read: {_again}")
     if v.endswith(' (local)'): return f'# {name} {v[:-8]} was installed from a folder or a file: install it yourself'
-    return f"{name} @ {v.split(' @ ', 1)[1]}" if ' @ ' in v else f'{name}=={v}'
+    return f'{name} @ {origin}' if origin else f'{name}=={v}'
 
 def locked_packages(self, all=False):
     "Version by name: what the run used if the record tells, else everything"
@@ -201,17 +227,22 @@ def lock(self,
     all:bool=False, # All that was installed? Default: what the run used, if the record tells
 )->str: # For `pip install --no-deps -r` and `uv pip install --no-deps -r`
     "The environment of the run, pinned: Python, where packages came from, and exact versions"
-    packages,index = locked_packages(self, all),self.fields.get('code.index') or {}
-    local = self.fields['torch.version'].partition('+')[2]
-    extra = [f'--extra-index-url https://download.pytorch.org/whl/{local}'] if local and '+' in packages.get('torch', '') else []
-    options = [f'--{k} {o}' for k,v in index.items() if k in ('index-url','extra-index-url') for o in v if o.startswith('https://') and '***' not in o]
-    if not re.fullmatch(r'\d+(\.\w+){1,3}', self.fields['python.version']): raise Refused(f"the record names Python {self.fields['python.version'][:60]!r}, which is no version: get the record again from where it is from")
-    return '\n'.join([f"# Python {self.fields['python.version']}, {self.fields.get('platform.system', '')} {self.fields.get('platform.machine', '')}".rstrip(' ,'),
-                      *dict.fromkeys(options+extra), *(_line(*o) for o in sorted(packages.items()))]) + '\n'
+    f,packages = self.fields,locked_packages(self, all)
+    if not re.fullmatch(r'\d+(\.\w+){1,3}', f['python.version']):
+        raise Refused(f"the record names Python {f['python.version'][:60]!r}, which is not a version: {_again}")
+    head = f"# Python {f['python.version']}, {f.get('platform.system', '')} {f.get('platform.machine', '')}".rstrip(' ,')
+    return '\n'.join([head, *_index_lines(f, packages), *(_line(*o) for o in sorted(packages.items()))]) + '\n'
+
+def _index_lines(f, packages):
+    "Where the packages came from, without what holds a credential"
+    local = f['torch.version'].partition('+')[2]
+    torchs = [f'--extra-index-url https://download.pytorch.org/whl/{local}'] if local and '+' in packages.get('torch', '') else []
+    index = {k:v for k,v in (f.get('code.index') or {}).items() if k in ('index-url','extra-index-url')}
+    return dict.fromkeys([f'--{k} {o}' for k,v in index.items() for o in v if o.startswith('https://') and '***' not in o] + torchs)
 
 RunManifest.lock = lock
 
-# %% ../nbs/23_archive.ipynb #1cc527c6
+# %% ../nbs/23_archive.ipynb #b3ed4f19
 def archive_path(
     path:str|Path # File of a manifest
 )->Path:
@@ -234,16 +265,31 @@ def _patch(folder):
     "What differs from the commit, of source alone; empty where there is no git"
     only = [f'*{o}' for o in ('.py','.toml','.yaml','.yml','.cfg','.ini')]
     cmd = ['git', '-C', str(folder), '-c', 'core.fsmonitor=false', 'diff', '--no-ext-diff', '--no-textconv', 'HEAD', '--', *only]
-    try: r = subprocess.run(cmd, capture_output=True, timeout=10, env={**os.environ, 'GIT_OPTIONAL_LOCKS':'0'}, stdin=subprocess.DEVNULL)
+    env = {**os.environ, 'GIT_OPTIONAL_LOCKS':'0'}
+    try: r = subprocess.run(cmd, capture_output=True, timeout=10, env=env, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired): return b''
-    return r.stdout if r.returncode==0 and len(r.stdout)<=_most_source and not find_credentials(r.stdout.decode('utf-8', 'replace')) else b''
+    if r.returncode!=0 or len(r.stdout)>_most_source: return b''
+    return b'' if find_credentials(r.stdout.decode('utf-8', 'replace')) else r.stdout
 
 def _masked_args(args):
     "Arguments without credentials, and the numbers of those that had one"
     safe = masked(list(args))
     return safe,[i for i,(a,b) in enumerate(zip(args, safe)) if a!=b]
 
-def _rel(path, base): return Path(os.path.relpath(path, base)).as_posix()
+def _own_digest():
+    "Digest of this package's own files: it may be installed from a folder"
+    files = sorted(Path(find_spec('fastai_repro').origin).parent.glob('*.py'))
+    return _digest(b'\0'.join(o.name.encode() + b'\0' + o.read_bytes() for o in files))
+
+# %% ../nbs/23_archive.ipynb #444bec3e
+def notebook_cells():
+    "The cells of a live notebook that were executed, in their order; None elsewhere"
+    shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
+    return [o for o in (getattr(shell, 'user_ns', None) or {}).get('In', []) if o.strip()] or None
+
+def _notebook(cells):
+    cells = [dict(cell_type='code', execution_count=None, metadata={}, outputs=[], source=o, id=f'c{i}') for i,o in enumerate(cells)]
+    return json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5), indent=1).encode()
 
 def _import_folders(modules):
     "The folders from which modules were imported"
@@ -252,23 +298,47 @@ def _import_folders(modules):
         return os.path.abspath(Path(file).parents[up]) if up<len(Path(file).parents) else os.path.dirname(os.path.abspath(file))
     return list(dict.fromkeys(root(*o) for o in modules.items()))
 
-def _meta(script, found, base, folders, args):
-    safe,hidden = _masked_args(args)
-    cwd = launched['cwd']
-    return dict(format=1, script=_rel(script, cwd), cwd=_rel(cwd, base), was=cwd, args=safe, masked=hidden, path=[_rel(o, base) for o in folders],
-                run={k:launched[k] for k in ('seed','fix','strict','trace') if k in launched}, python=sys.version.split()[0], inputs={k:_rel(v, base) for k,v in found.inputs.items()},
-                left_out={_rel(k, base):v for k,v in found.left_out.items()}, packages=installed_digests(used_packages()), ours=_own_digest())
+# %% ../nbs/23_archive.ipynb #e5a437b9
+_options = 'seed','fix','strict','trace'  # of `fastai-repro-run`
 
-def notebook_cells():
-    "The cells of a live notebook that were executed, in their order; None elsewhere"
-    shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
-    return [o for o in (getattr(shell, 'user_ns', None) or {}).get('In', []) if o.strip()] or None
+@dataclass
+class _Program:
+    "A program as it was started"
+    script:str # Its file, or the one that its cells would have
+    args:list
+    cells:list|None # Of a live notebook
+    folders:list # From which modules were imported
 
-def _own_digest():
-    "Digest of this package's own files: it may be installed from a folder"
-    files = sorted(Path(find_spec('fastai_repro').origin).parent.glob('*.py'))
-    return _digest(b'\0'.join(o.name.encode() + b'\0' + o.read_bytes() for o in files))
+    @classmethod
+    def of(cls, script, modules, args):
+        "The program of this process, or None where neither a file nor cells are known"
+        script = launched.get('script') or script
+        cells = None if 'script' in launched or script and not str(script).endswith('.ipynb') else notebook_cells()
+        if not cells and not (script and os.path.isfile(script)): return None
+        if args is None: args = launched.get('args', [] if cells else sys.argv[1:])
+        return cls(os.path.normpath(os.path.join(launched['cwd'], script or 'notebook.ipynb')), args, cells, _import_folders(modules))
 
+    @property
+    def folder(self): return os.path.dirname(self.script)
+
+    def sources(self, modules, known, but):
+        "Its files; `but` is the folder of the record, which is no input"
+        known = known or Sources()
+        if self.cells: known.files[self.script] = _notebook(self.cells)
+        res = sources_of(self.script, modules, self.args, [launched['cwd'], self.folder], known)
+        res.inputs = {k:v for k,v in res.inputs.items() if v!=but}
+        return res
+
+    def meta(self, found, rel):
+        "How it was started, with places as `rel` gives them"
+        args,hidden = _masked_args(self.args)
+        started = dict(script=Path(os.path.relpath(self.script, launched['cwd'])).as_posix(), cwd=rel(launched['cwd']), was=launched['cwd'],
+            args=args, masked=hidden, path=[rel(o) for o in self.folders], run={k:launched[k] for k in _options if k in launched})
+        needed = dict(inputs={k:rel(v) for k,v in found.inputs.items()}, left_out={rel(k):v for k,v in found.left_out.items()},
+            python=sys.version.split()[0], packages=installed_digests(used_packages()), ours=_own_digest())
+        return dict(format=1, **started, **needed)
+
+# %% ../nbs/23_archive.ipynb #ec4c311b
 def write_archive(
     path:str|Path, # File of the manifest
     script:str|None, # Script or notebook, if that is known
@@ -279,59 +349,66 @@ def write_archive(
     known:Sources=None, # What was read before
 )->tuple: # Fields for the manifest, and what was read
     "Write `NAME.code.zip` beside a manifest, whole or not at all"
-    script = launched.get('script') or script
-    cells = None if 'script' in launched or script and not str(script).endswith('.ipynb') else notebook_cells()
-    if cells and not script: script = 'notebook.ipynb'
-    args = launched.get('args', sys.argv[1:] if not cells else []) if args is None else args
-    if not script or not (os.path.isfile(script) or cells): return {'code.archive':None, 'code.left_out':{'the program':'there is no script or notebook: it was typed in, or its file is not known'}},known
-    script,folders = os.path.normpath(os.path.join(launched['cwd'], script)),_import_folders(modules)
-    known = known or Sources()
-    if cells: known.files[script] = json.dumps(_notebook(cells), indent=1).encode()
-    found = sources_of(script, modules, args, [launched['cwd'], os.path.dirname(script)], known)
-    found.inputs = {k:v for k,v in found.inputs.items() if v!=os.path.dirname(os.path.abspath(path))}
-    base = os.path.commonpath([launched['cwd'], *folders, *map(os.path.dirname, (script, *found.files))])
-    meta = {**_meta(script, found, base, folders, args), 'number':number}
-    members = {f'code/{_rel(k, base)}':v for k,v in found.files.items()}
-    members['record/replay.json'] = json.dumps(meta, indent=1, sort_keys=True).encode()
-    if items: members['record/items.json'] = json.dumps(items).encode()
-    if patch := _patch(os.path.dirname(script)): members['record/changes.patch'] = patch
-    data = _zipped(members)
-    if len(data)>_most and items: data = _zipped({k:v for k,v in members.items() if k!='record/items.json'})
-    if len(data)>_most: return {'code.archive':None, 'code.left_out':{'the archive':f'it has {len(data):,} bytes, and at most {_most:,} are kept'}},found
+    program = _Program.of(script, modules, args)
+    if program is None:
+        return _left_out('the program', 'there is no script or notebook: it was typed in, or its file is not known'),known
+    found = program.sources(modules, known, os.path.dirname(os.path.abspath(path)))
+    base = os.path.commonpath([launched['cwd'], *program.folders, *map(os.path.dirname, (program.script, *found.files))])
+    rel = lambda o: Path(os.path.relpath(o, base)).as_posix()
+    meta = {**program.meta(found, rel), 'number':number}
+    data = _packed({f'code/{rel(k)}':v for k,v in found.files.items()}, meta, items, _patch(program.folder))
+    if len(data)>_most: return _left_out('the archive', f'it has {len(data):,} bytes, and at most {_most:,} are kept'),found
     with atomic_open(archive_path(path), 'wb') as f: f.write(data)
-    return {'code.archive':_digest(data), 'code.left_out':meta['left_out'] or None, 'code.packages':list(meta['packages']), 'code.index':index_options() or None},found
+    return {'code.archive':_digest(data), 'code.left_out':meta['left_out'] or None, 'code.packages':list(meta['packages']),
+        'code.index':index_options() or None},found
 
-def _notebook(cells):
-    return dict(cells=[dict(cell_type='code', execution_count=None, metadata={}, outputs=[], source=o, id=f'c{i}') for i,o in enumerate(cells)], metadata={}, nbformat=4, nbformat_minor=5)
+def _left_out(what, why): return {'code.archive':None, 'code.left_out':{what:why}}
 
-# %% ../nbs/23_archive.ipynb #8c3147cf
+def _packed(members, meta, items, patch):
+    "The bytes of an archive, without the list of items where that makes it too big"
+    members['record/replay.json'] = json.dumps(meta, indent=1, sort_keys=True).encode()
+    if patch: members['record/changes.patch'] = patch
+    if not items: return _zipped(members)
+    data = _zipped({**members, 'record/items.json':json.dumps(items).encode()})
+    return data if len(data)<=_most else _zipped(members)
+
+# %% ../nbs/23_archive.ipynb #df5e666e
 _most_unpacked,_most_files = 64_000_000,5_000
 
 def _check_member(info, seen):
     name = info.filename
     parts = PurePosixPath(name).parts
     kind = stat.S_IFMT(info.external_attr>>16)
-    if '\\' in name or '\0' in name or ':' in name or name.startswith('/') or '..' in parts or not parts or parts[0] not in ('code','record'): return 'names a path outside of its folder'
+    if any(o in name for o in '\\\0:') or name.startswith('/') or '..' in parts or not parts or parts[0] not in ('code','record'):
+        return 'names a path outside of its folder'
     if kind not in (0, stat.S_IFREG) or info.is_dir(): return 'is a link or no ordinary file'
     if info.flag_bits & 1: return 'is encrypted'
     if name.lower() in seen: return 'is there twice'
     seen.add(name.lower())
+    return None
+
+_from_there = 'get it again from where the record is from'
+_not_ours = 'it was not written by this package'
+_unreadable = zipfile.BadZipFile,ValueError,NotImplementedError,EOFError
 
 def _members(data):
     "The contents of each member of a zip by name; raises `Refused`"
     try: z = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as e: raise Refused(f"the archive is damaged ({e}): get it again from where the record is from") from None
+    except _unreadable as e: raise Refused(f"the archive is damaged ({e}): {_from_there}") from None
     infos,seen,res,left = z.infolist(),set(),{},_most_unpacked
-    if len(infos)>_most_files: raise Refused(f"the archive holds {len(infos):,} files, and at most {_most_files:,} are unpacked: it was not written by this package")
+    if len(infos)>_most_files:
+        raise Refused(f"the archive holds {len(infos):,} files, and at most {_most_files:,} are unpacked: {_not_ours}")
     for o in infos:
-        if why := _check_member(o, seen): raise Refused(f"the archive's member {o.filename[:100]!r} {why}: it was not written by this package, so nothing of it was unpacked")
+        name = repr(o.filename[:100])
+        if why := _check_member(o, seen): raise Refused(f"the archive's member {name} {why}: {_not_ours}, so nothing of it was unpacked")
         try:
             with z.open(o) as f: res[o.filename] = f.read(left+1)
-        except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError, RuntimeError) as e: raise Refused(f"the archive is damaged in {o.filename[:100]!r} ({e}): get it again from where the record is from") from None
+        except (*_unreadable, OSError, RuntimeError) as e: raise Refused(f"the archive is damaged in {name} ({e}): {_from_there}") from None
         left -= len(res[o.filename])
-        if left<0: raise Refused(f"the archive unpacks to more than {_most_unpacked:,} bytes: it was not written by this package")
+        if left<0: raise Refused(f"the archive unpacks to more than {_most_unpacked:,} bytes: {_not_ours}")
     return res
 
+# %% ../nbs/23_archive.ipynb #f4b337bc
 @dataclass
 class Archive:
     "What an archive holds"
@@ -346,26 +423,39 @@ def _inside(o): return _is_place(o) and not os.path.normpath(o).startswith('..')
 def _check_meta(m):
     "Are all places inside of the folder, and of the right types?"
     if not isinstance(m, dict) or m.get('format')!=1: return False
-    places = isinstance(m.get('path'), list) and all(map(_inside, [m.get('cwd'), *m['path']])) and _is_place(m.get('script')) and _inside(os.path.join(m['cwd'], m['script']))
-    return places and isinstance(m.get('args'), list) and all(isinstance(o, str) for o in m['args']) and all(isinstance(m.get(k), dict) for k in ('run','inputs','left_out','packages')) and type(m.get('number')) is int
+    if not isinstance(m.get('path'), list) or not all(map(_inside, [m.get('cwd'), *m['path']])): return False
+    if not _is_place(m.get('script')) or not _inside(os.path.join(m['cwd'], m['script'])): return False
+    if not isinstance(m.get('args'), list) or not all(isinstance(o, str) for o in m['args']): return False
+    return all(isinstance(m.get(k), dict) for k in ('run','inputs','left_out','packages')) and type(m.get('number')) is int
 
+# %% ../nbs/23_archive.ipynb #88e77c76
 def read_archive(
     path:str|Path, # File of the manifest
     digest:str, # What the record says
 )->Archive:
     "Read the archive of a record, and refuse any other; nothing of it is executed"
     file = archive_path(path)
-    if not file.is_file(): raise Refused(f"there is no {file.name} beside {Path(path).name}: put it there, or record the run with `ReproCallback(manifest=..., code=True)`")
-    if file.stat().st_size>_most_unpacked: raise Refused(f"{file.name} has {file.stat().st_size:,} bytes, more than any that this package writes: get it again from where the record is from")
-    data = file.read_bytes()
-    if _digest(data)!=digest: raise Refused(f"{file.name} is not the archive of this record: it was cut off, edited or belongs to another. Get it again from where the record is from")
-    members = _members(data)
+    members = _members(_read_whole(file, path, digest))
     try:
         meta = json.loads(members['record/replay.json'])
         items = json.loads(members['record/items.json']) if 'record/items.json' in members else None
-    except (KeyError, ValueError, RecursionError): raise Refused(f"{file.name} does not tell how the program was started: it was not written by this package") from None
-    if not _check_meta(meta): raise Refused(f"{file.name} was written by another version of this package, or not by this package: replay it with the version in the record")
-    return Archive(meta, {k.removeprefix('code/'):v for k,v in members.items() if k.startswith('code/')}, items, len(data))
+    except (KeyError, ValueError, RecursionError):
+        raise Refused(f"{file.name} does not tell how the program was started: {_not_ours}") from None
+    if not _check_meta(meta):
+        raise Refused(f"{file.name} was written by another version of this package, or not by it: replay it with the version in the record")
+    return Archive(meta, {k.removeprefix('code/'):v for k,v in members.items() if k.startswith('code/')}, items, file.stat().st_size)
+
+def _read_whole(file, path, digest):
+    "The bytes of the archive of this record"
+    if not file.is_file():
+        raise Refused(f"there is no {file.name} beside {Path(path).name}: put it there, "
+            "or record the run with `ReproCallback(manifest=..., code=True)`")
+    size = file.stat().st_size
+    if size>_most_unpacked: raise Refused(f"{file.name} has {size:,} bytes, more than any that this package writes: {_from_there}")
+    data = file.read_bytes()
+    if _digest(data)!=digest:
+        raise Refused(f"{file.name} is not the archive of this record: it was cut off, edited or belongs to another: {_from_there}")
+    return data
 
 def source_lines(
     archive:Archive,

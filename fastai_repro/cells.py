@@ -110,7 +110,7 @@ def names_in(
     makes = {n for o in nodes if isinstance(getattr(o, 'ctx', None), ast.Store) for n in _base(o)}
     return reads,makes | {o.name for o in nodes if isinstance(o, (ast.FunctionDef,ast.ClassDef))}
 
-# %% ../nbs/28_cells.ipynb #e87aae61
+# %% ../nbs/28_cells.ipynb #53f9977c
 generators_name = '(generators)' # stands for all global generators
 
 class CellNotes:
@@ -119,11 +119,11 @@ class CellNotes:
         file, # File to write
         namespace, # Function without arguments that gives the variables
         pin:tuple=None, # Cell, name of a variable, and file for its value
-        share:float=0.02, # Of the notebook's time
-        least:float=0.1, # Seconds that the notes may always take
+        share:float=0.015, # Of the notebook's time
+        least:float=0.02, # Seconds that the notes may always take
     ):
         self.file,self.namespace,self.pin,self.share,self.least = Path(file),namespace,pin,share,least
-        self.cell,self.names,self.busy,self.start,self.seen = 0,((),()),0.,time.perf_counter(),set(namespace())
+        self.cell,self.names,self.reached,self.busy,self.start,self.seen = 0,((),()),[],0.,time.perf_counter(),set(namespace())
         self._note({}, [])
 
     def begin(self, source):
@@ -141,7 +141,8 @@ class CellNotes:
     def fit(self, learn):
         "A training begins in this cell"
         start = time.thread_time()
-        self._write(dict(kind='fit', cell=self.cell, names=sorted(self.names[0]), reached=reached_names(learn, self._variables())))
+        if self._left(start)>0: self.reached = reached_names(learn, self._variables())
+        self._write(dict(kind='fit', cell=self.cell, names=sorted(self.names[0]), reached=self.reached))
         self.busy += time.thread_time()-start
 
     def _variables(self): return {k:v for k,v in self.namespace().items() if k not in self.seen and not k.startswith('_')}
@@ -161,7 +162,8 @@ class CellNotes:
 
     def _note(self, values, cut):
         times = dict(busy=round(self.busy, 4), seconds=round(time.perf_counter()-self.start, 3))
-        self._write(dict(kind='cell', cell=self.cell, gen=generator_states(), vars=values, cut=cut, names=sorted(self.names[0]), makes=sorted(self.names[1]), **times))
+        self._write(dict(kind='cell', cell=self.cell, gen=generator_states(), vars=values, cut=cut, names=sorted(self.names[0]),
+                         makes=sorted(self.names[1]), **times))
 
     def _write(self, line):
         with open(self.file, 'a') as f: f.write(json.dumps(line) + '\n')

@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/comparison.html.md"""
 # %% auto #0
 __all__ = ['Estimate', 'Comparison']
 
-# %% ../nbs/42_comparison.ipynb #20c8736b
+# %% ../nbs/42_comparison.ipynb #dd9237bb
 import html,warnings
 from numbers import Number
 from typing import Any,TYPE_CHECKING
@@ -64,7 +64,7 @@ def _check_names(names):
         raise ValueError(f"`names` must be two different strings, but it is {names!r}: pass for example `names=('plain', 'smoothed')`")
     return names
 
-# %% ../nbs/42_comparison.ipynb #0fe1d0a0
+# %% ../nbs/42_comparison.ipynb #ea390dfc
 class Comparison:
     "Paired numbers of two settings: is the difference b - a real?"
     scope,metric,points,notes = None,None,False,()
@@ -79,7 +79,7 @@ class Comparison:
         confidence:float=0.95, # Probability that the interval holds the true difference
         anytime:bool=False, # Is it looked at after every seed? Then all looks together are right with that probability
         smallest:float|None=None, # The smallest difference that matters to you, in the units of `a` and `b`
-        ratio:float|None=None, # Validation over training size, where the split varies with the seed; default: 0, the claim is about this split
+        ratio:float|None=None, # Validation over training size, where the split varies with the seed; default: 0, this split alone
         higher:bool=True, # Are higher numbers better? False for losses and errors
     ):
         self.a,self.b = _check_numbers('a', a),_check_numbers('b', b)
@@ -205,7 +205,7 @@ def unpaired_interval(self:Comparison):
     half = float(stdtrit(df, (1+self.confidence)/2)*np.sqrt((va+vb)*(1/n+(self.ratio or 0))))
     return self.difference-half,self.difference+half
 
-# %% ../nbs/42_comparison.ipynb #5eb2f576
+# %% ../nbs/42_comparison.ipynb #87831d82
 def _decimals(half):
     "Decimals for numbers that are known to within `half`: two digits of it"
     return int(np.clip(1-np.floor(np.log10(half)), 0, 8)) if np.isfinite(half) and half>0 else 4

@@ -29,7 +29,7 @@ from .seed import isolated,seed_all,seeded
 from .digests import digest
 from .loaders import given_seed,key_dls
 
-# %% ../nbs/21_data.ipynb #a8e78e6d
+# %% ../nbs/21_data.ipynb #ad94f058
 def _valid_places(splitter, items):
     "For each place, is it in one of the validation sets? None if the splitter can't do without the items that are missing"
     with isolated():
@@ -61,6 +61,7 @@ def goes_by_place(
     if not all(np.array_equal(here, _valid_places(splitter, L(o))) for o in orders): return False
     return all(_has_stayed(here, _valid_places(splitter, L(items[:-n])), n) for n in range(1, 6) if len(items)>n+1)
 
+# %% ../nbs/21_data.ipynb #56e66417
 def _are_paths(items):
     "Do all items name files?"
     if all(isinstance(o, PurePath) for o in items): return True
@@ -70,9 +71,12 @@ def _posix(o): return PurePath(o).as_posix()
 
 def _no_items(source, items):
     name = repr(str(source)[:200])
-    if isinstance(source, PurePath) and not Path(source).exists() or isinstance(source, str) and len(source)<200 and not Path(source).exists():
+    is_place = isinstance(source, PurePath) or isinstance(source, str) and len(source)<200
+    if is_place and not Path(source).exists():
         return FileNotFoundError(f"`source` {name} does not exist: pass the folder or file that holds the data")
-    if not hasattr(items, '__len__'): return TypeError(f"`source` {name} gave a {type(items).__name__}, not a list of items: pass a list, or a `get_items` that makes one of it")
+    if not hasattr(items, '__len__'):
+        return TypeError(f"`source` {name} gave a {type(items).__name__}, not a list of items: "
+                         "pass a list, or a `get_items` that makes one of it")
     return ValueError(f"`source` {name} has no items: pass a folder that holds files which `get_items` finds")
 
 def _sorted_items(get_items, by_place, splitter, source):
@@ -82,13 +86,14 @@ def _sorted_items(get_items, by_place, splitter, source):
     if not is_listy(items) or not _are_paths(items): return items
     res = L(sorted(items, key=_posix), use_list=True)
     if list(res) == list(items): return res
-    if by_place is None and splitter is not None and goes_by_place(splitter, res): by_place = f"splitter={getattr(splitter, '__qualname__', splitter).split('.<locals>')[0]}"
+    if by_place is None and splitter is not None and goes_by_place(splitter, res):
+        by_place = f"splitter={getattr(splitter, '__qualname__', splitter).split('.<locals>')[0]}"
     if by_place:
         raise ValueError(f"`{by_place}` goes by the places of the items, and these move because paths are sorted: pass sorted paths "
                          "(`sorted(files, key=lambda o: Path(o).as_posix())`) and give the places in that order")
     return res
 
-# %% ../nbs/21_data.ipynb #c248986b
+# %% ../nbs/21_data.ipynb #b5cd327f
 _plain_datasets,_plain_weighted = DataBlock.datasets,DataBlock.weighted_dataloaders
 
 def _datasets(self, source, verbose=False, by_place=None):
@@ -106,7 +111,12 @@ def _with_datasets(block, datasets):
 def _weighted(self, source, wgts, *args, **kwargs):
     return _plain_weighted(_with_datasets(self, partial(_datasets, self, by_place='wgts')), source, wgts, *args, **kwargs)
 
-def sorted_vocab(make_vocab, count, *args, **kwargs):
+def sorted_vocab(
+    make_vocab, # fastai's function
+    count, # How often each token was seen
+    *args, # For `make_vocab`
+    **kwargs # For `make_vocab`
+):
     "fastai counts the tokens of files in the order in which its processes finish; ties must not come out in that order"
     return make_vocab(Counter(dict(sorted(count.items()))), *args, **kwargs)
 
@@ -126,7 +136,7 @@ def _sorting():
         DataBlock.datasets,DataBlock.weighted_dataloaders = was
         if text: text.make_vocab = make_vocab
 
-# %% ../nbs/21_data.ipynb #c7b3fae8
+# %% ../nbs/21_data.ipynb #6a5f761e
 _events = 'after_item','before_batch','after_batch'
 
 def _names(fs): return [re.sub(r' at 0x[0-9a-f]+', '', str(o.name)) for o in fs if o.name!='noop']
@@ -144,7 +154,8 @@ def _label_of(get, o):
 
 def _items_of(ds):
     items = getattr(ds, 'items', None)
-    if not isinstance(items, pd.DataFrame): return items if items is None else [o if isinstance(o, (str,PurePath)) else _bits_of(o) for o in items]
+    if items is None: return None
+    if not isinstance(items, pd.DataFrame): return [o if isinstance(o, (str,PurePath)) else _bits_of(o) for o in items]
     try: return pd.util.hash_pandas_object(items).tolist()
     except TypeError: return items.index.tolist()
 
@@ -166,9 +177,10 @@ def _describe(dl):
     ds = getattr(dl, 'dataset', None)
     tfms = {e:_names(getattr(dl,e).fs) for e in _events if hasattr(getattr(dl,e,None), 'fs')}
     n,bs = getattr(dl, 'n', len(ds) if hasattr(ds, '__len__') else None),_bs_of(dl)
-    return dict(items=_items_of(ds), labels=_labels_of(ds), n=n, bs=bs, tfms={**tfms, 'types':[_names(tl.tfms.fs) for tl in getattr(ds, 'tls', [])]})
+    tfms['types'] = [_names(tl.tfms.fs) for tl in getattr(ds, 'tls', [])]
+    return dict(items=_items_of(ds), labels=_labels_of(ds), n=n, bs=bs, tfms=tfms)
 
-# %% ../nbs/21_data.ipynb #f27bdc64
+# %% ../nbs/21_data.ipynb #8532d533
 def _some(o, n=3): return ', '.join(str(x) for x in o[:n]) + (', ...' if len(o)>n else '')
 
 def _item_changes(a, b):
@@ -178,7 +190,9 @@ def _item_changes(a, b):
         if d: yield f"{sum(d.values())} items {what}: {_some(list(d))}"
     if ca!=cb: return
     for i,(x,y) in enumerate(zip(a, b)):
-        if x['items']!=y['items']: yield f"loader {i}: its items came " + ('in another order' if Counter(x['items'])==Counter(y['items']) else 'from another split')
+        if x['items']==y['items']: continue
+        same = Counter(x['items'])==Counter(y['items'])
+        yield f"loader {i}: its items came {'in another order' if same else 'from another split'}"
 
 def _loader_changes(a, b):
     if a['items']==b['items'] and a['labels']!=b['labels']:
@@ -194,7 +208,7 @@ def _changes(a, b):
     if len(a)!=len(b): return [f'{len(a)} loaders -> {len(b)}']
     return [*_item_changes(a, b), *(f'loader {i}: {o}' for i,(x,y) in enumerate(zip(a, b)) for o in _loader_changes(x, y))]
 
-# %% ../nbs/21_data.ipynb #498d0b0e
+# %% ../nbs/21_data.ipynb #265be336
 class _Recipe:
     "How loaders were built, and what came out"
     def __init__(self, factory, seed, is_sorted=False): self.factory,self.seed,self.is_sorted = factory,seed,is_sorted
@@ -207,7 +221,8 @@ class _Recipe:
     def build(self):
         with seeded(self.seed, 'build'), _sorting() as used: dls = self.factory()
         if not isinstance(dls, DataLoaders):
-            raise TypeError(f"`factory` must return `DataLoaders`, but it returned a {type(dls).__name__}: pass for example `lambda: ImageDataLoaders.from_folder(path)`")
+            raise TypeError(f"`factory` must return `DataLoaders`, but it returned a {type(dls).__name__}: "
+                            "pass for example `lambda: ImageDataLoaders.from_folder(path)`")
         if not (used or self.is_sorted or hasattr(self, 'first') or given_seed(dls) is not None): self._say_unsorted(dls)
         key_dls(dls, self.seed).rewind()
         dls._clock.given = self.seed
@@ -226,7 +241,8 @@ class _Recipe:
     def _attach(self, dls):
         "The recipe of `dls` knows the transforms that it was built with"
         dls._recipe = recipe = _Recipe(self.factory, self.seed, self.is_sorted)
-        recipe.first,recipe.tfms = self.first,[{e:list(getattr(dl,e).fs) for e in _events if hasattr(getattr(dl,e,None), 'fs')} for dl in dls.loaders]
+        recipe.first = self.first
+        recipe.tfms = [{e:list(getattr(dl,e).fs) for e in _events if hasattr(getattr(dl,e,None), 'fs')} for dl in dls.loaders]
         return dls
 
     def rebuild(self, old):
@@ -234,16 +250,19 @@ class _Recipe:
         dls = self.build()
         if dls is old: raise ValueError("`factory` gave the loaders that it gave before, so nothing is rebuilt: build them inside of it")
         changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
-        if changes: raise ValueError("rebuilt `dls` differ from the first build: " + '; '.join(changes) + ". If that is meant, make new `dls` instead")
+        if changes:
+            raise ValueError(f"rebuilt `dls` differ from the first build: {'; '.join(changes)}. If that is meant, make new `dls` instead")
         key_dls(dls, old.seed)._clock.warned = old._clock.warned  # what was said of two seeds is said
         return self._carry_over(old, self._attach(dls))
 
     def _check_edits(self, old):
         "What was changed by hand since the build would get lost"
         for i,(dl,a,fs) in enumerate(zip(old.loaders, self.first, self.tfms)):
-            if _bs_of(dl)!=a['bs']: raise ValueError(f"loader {i} of `dls` was changed since the build, batch size {a['bs']} -> {_bs_of(dl)}, and a rebuild would lose that: put it into the recipe, or `rewind`")
+            bs = _bs_of(dl)
+            what = f"batch size {a['bs']} -> {bs}, and a rebuild would lose that" if bs!=a['bs'] else None
             if any(not any(o is x for x in getattr(dl,e).fs) for e,built in fs.items() for o in built):
-                raise ValueError(f"loader {i} of `dls` was changed since the build, transforms were removed, and a rebuild would bring them back: put it into the recipe, or `rewind`")
+                what = 'transforms were removed, and a rebuild would bring them back'
+            if what: raise ValueError(f"loader {i} of `dls` was changed since the build, {what}: put it into the recipe, or `rewind`")
 
     def _carry_over(self, old, dls):
         for dl,old_dl,built in zip(dls.loaders, old.loaders, self.tfms):
@@ -274,7 +293,7 @@ def repro_dls(
                                f"as in `repro_dls(lambda: ImageDataLoaders.from_folder(path, {next(iter(kwargs))}=...))`")
     return _Recipe(factory, check_seed(seed)).first_build()
 
-# %% ../nbs/21_data.ipynb #db17c458
+# %% ../nbs/21_data.ipynb #4ef06da0
 class ReproDataBlock(DataBlock):
     "`DataBlock` that lists paths sorted and whose loaders are keyed"
     def datasets(self,
@@ -293,7 +312,8 @@ class ReproDataBlock(DataBlock):
         **kwargs
     )->DataLoaders: # With keyed loaders, `rewind` and `rebuild`
         "Keyed `DataLoaders` from `source`"
-        return DataBlock.dataloaders(_with_datasets(self, partial(self.datasets, seed=check_seed(seed))), source, path=path, verbose=verbose, **kwargs)
+        block = _with_datasets(self, partial(self.datasets, seed=check_seed(seed)))
+        return DataBlock.dataloaders(block, source, path=path, verbose=verbose, **kwargs)
 
     def weighted_dataloaders(self,
         source, # The data source

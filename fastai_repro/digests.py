@@ -18,7 +18,7 @@ from torch import nn
 from fastcore.foundation import L
 from fastai.optimizer import Optimizer,OptimWrapper
 
-# %% ../nbs/15_digests.ipynb #7afe68db
+# %% ../nbs/15_digests.ipynb #525e2dbf
 def _tensor_bytes(t):
     "The elements of `t` in row-major order, whatever its device, strides, conjugation and subclass"
     t = t.detach().as_subclass(torch.Tensor).resolve_conj().resolve_neg().cpu().contiguous()
@@ -26,7 +26,8 @@ def _tensor_bytes(t):
 
 def _update_tensor(h, t):
     if t.layout != torch.strided or t.is_quantized or t.is_meta or t.is_nested:
-        raise TypeError(f"`o` has a tensor of layout {t.layout}, dtype {t.dtype}, device {t.device}, which has no single row of bytes: pass a dense tensor (`.to_dense()`, `.int_repr()`)")
+        raise TypeError(f"`o` has a tensor of layout {t.layout}, dtype {t.dtype}, device {t.device}, which has no single row of bytes: "
+            "pass a dense tensor (`.to_dense()`, `.int_repr()`)")
     h.update(f'tensor {str(t.dtype)[6:]} {tuple(t.shape)};'.encode())
     h.update(_tensor_bytes(t))
 
@@ -49,7 +50,7 @@ def _update_bytes(h, tag, b):
     h.update(f'{tag} {len(b)};'.encode())
     h.update(b)
 
-# %% ../nbs/15_digests.ipynb #214034a2
+# %% ../nbs/15_digests.ipynb #cd662b44
 def _update(h, o):
     "Add `o` to the hash `h`: a tag and a length first, so that no two objects have the same bytes"
     if isinstance(o, torch.Tensor): _update_tensor(h, o)
@@ -63,7 +64,9 @@ def _update(h, o):
     elif o is None or isinstance(o, bool): h.update(f'{o};'.encode())
     elif isinstance(o, Integral): h.update(f'int {int(o)};'.encode())
     elif isinstance(o, Real): h.update(b'float ' + struct.pack('<d', o))
-    else: raise TypeError(f"`o` has a {type(o).__name__}, which has no digest: pass tensors, arrays, models, optimizers, numbers, strings, or lists and dicts of them")
+    else:
+        raise TypeError(f"`o` has a {type(o).__name__}, which has no digest: pass tensors, arrays, models, optimizers, numbers, strings, "
+            "or lists and dicts of them")
 
 def digest(
     o, # Tensor, array, model, optimizer, state dict, number, string, or nested lists and dicts of them

@@ -35,7 +35,7 @@ def _move_in(tmp, path):
             (path/o.relative_to(tmp)).parent.mkdir(exist_ok=True)
             os.replace(o, path/o.relative_to(tmp))
 
-# %% ../nbs/18_digits.ipynb #d64fd8bd
+# %% ../nbs/18_digits.ipynb #dcccbf68
 def digits_path(
     path:str|Path|None=None, # Folder to write to; default: `fastai_repro/digits` in the user's cache directory
 )->Path: # The folder, with a folder for each class, `0` to `9`
@@ -51,5 +51,6 @@ def digits_path(
         _write_digits(tmp)
         _move_in(tmp, path)
     finally: shutil.rmtree(tmp, ignore_errors=True)
-    if not _is_whole(path): raise ValueError(f"`path` {str(path)!r} holds other files in the class folders: remove them, or pass a new folder")
+    if not _is_whole(path):
+        raise ValueError(f"`path` {str(path)!r} holds other files in the class folders: remove them, or pass a new folder")
     return path

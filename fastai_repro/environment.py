@@ -6,7 +6,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/environment.html.md"""
 
 # %% auto #0
 __all__ = ['read_fields', 'package_fields', 'hash_seed', 'machine_fields', 'script_path', 'is_installed_folder', 'user_modules',
-           'cells_run', 'module_fields', 'code_fields']
+           'module_fields', 'cells_run', 'code_fields']
 
 # %% ../nbs/24_environment.ipynb #c1243a8a
 import json,os,platform,re,subprocess,sys
@@ -20,9 +20,10 @@ from fastcore.basics import noop
 from .credentials import masked
 from .objects import functions_of,is_installed
 from .digests import digest
-from .description import describe,plain,source_id,source_ids
+from .code_ids import source_id,source_ids
+from .description import describe,plain
 
-# %% ../nbs/24_environment.ipynb #b0541238
+# %% ../nbs/24_environment.ipynb #fea0ccbe
 def read_fields(
     section:str, # What the names begin with
     **readers, # Functions without arguments
@@ -32,11 +33,12 @@ def read_fields(
         try:
             v = f()
             if isinstance(v, str): return masked(v, name)
-            return {str(k):plain(x, str(k), 5000) for k,x in v.items()} if isinstance(v, dict) else plain(v, name, 5000)
+            if isinstance(v, dict): return {str(k):plain(x, str(k), 5000) for k,x in v.items()}
+            return plain(v, name, 5000)
         except Exception as e: return f'unreadable: {type(e).__name__}'
     return {f'{section}.{n}':value(n, f) for n,f in readers.items()}
 
-# %% ../nbs/24_environment.ipynb #0328ea80
+# %% ../nbs/24_environment.ipynb #e0402eab
 def _origin(d):
     "Where a distribution came from if not from an index"
     text = d.read_text('direct_url.json')
@@ -49,9 +51,11 @@ def _origin(d):
 def _distributions(key):
     res = {}
     for d in distributions():
-        head = (d.read_text('METADATA') or d.read_text('PKG-INFO') or '').partition('\n\n')[0]  # `d.metadata` parses it all, which takes ten times as long
-        o = dict(re.findall(r'^(Name|Version): *(.*?) *$', head, re.M))
-        if len(o)==2: res.setdefault(re.sub(r'[-_.]+', '-', o['Name']).lower(), o['Version'] + _origin(d))  # the first on the path is the one imported
+        text = d.read_text('METADATA') or d.read_text('PKG-INFO') or ''  # `d.metadata` parses it all, which takes ten times as long
+        o = dict(re.findall(r'^(Name|Version): *(.*?) *$', text.partition('\n\n')[0], re.M))
+        if len(o)!=2: continue
+        name = re.sub(r'[-_.]+', '-', o['Name']).lower()
+        res.setdefault(name, o['Version'] + _origin(d))  # the first on the path is the one imported
     return res
 
 def package_fields():
@@ -59,7 +63,7 @@ def package_fields():
     key = tuple((p, os.stat(p).st_mtime_ns) for p in sys.path if os.path.isdir(p))
     return {f'packages.{n}': v for n,v in _distributions(key).items()}
 
-# %% ../nbs/24_environment.ipynb #2f6c0322
+# %% ../nbs/24_environment.ipynb #188a4b1f
 @lru_cache(maxsize=1)
 def _cpuinfo():
     "What Linux tells about the first processor"
@@ -80,62 +84,90 @@ def hash_seed():
     started = dict(o.split(b'=', 1) for o in Path('/proc/self/environ').read_bytes().split(b'\0') if b'=' in o)
     return started.get(b'PYTHONHASHSEED', b'random').decode()
 
-def _driver(): return re.search(r'Kernel Module.*?\s(\d[\d.]+)', Path('/proc/driver/nvidia/version').read_text()).group(1) if torch.cuda.is_available() else None
+def _cpu_fields():
+    return read_fields('cpu', model=_cpu_model, family=_cpu_family, isa=torch.backends.cpu.get_cpu_capability, count=os.cpu_count,
+        threads=torch.get_num_threads, interop_threads=torch.get_num_interop_threads)
 
+# %% ../nbs/24_environment.ipynb #245f76d8
 def _gpu(device):
-    "The properties of the GPU that is used; one that this process has not started is left alone"
-    used = torch.cuda.is_initialized() or device is not None and device.type=='cuda'
-    return torch.cuda.get_device_properties(device if device is not None and device.type=='cuda' else None) if used else None
+    "The properties of the GPU that is used, else None"
+    is_cuda = device is not None and device.type=='cuda'
+    return torch.cuda.get_device_properties(device if is_cuda else None) if is_cuda or torch.cuda.is_initialized() else None
 
+def _memory(p): return f'{p.total_memory/2**30:.0f} GiB'
+
+def _all_gpus():
+    properties = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [f'{p.name}, {p.major}.{p.minor}, {_memory(p)}' for p in properties]
+
+def _driver():
+    if not torch.cuda.is_available(): return None
+    return re.search(r'Kernel Module.*?\s(\d[\d.]+)', Path('/proc/driver/nvidia/version').read_text()).group(1)
+
+def _gpu_fields(device):
+    of = lambda f: lambda: None if _gpu(device) is None else f(_gpu(device))
+    return read_fields('gpu', name=of(lambda p: p.name), capability=of(lambda p: f'{p.major}.{p.minor}'), memory=of(_memory),
+        all=of(lambda p: _all_gpus()), driver=_driver)
+
+# %% ../nbs/24_environment.ipynb #957a3550
 def _matmul_precision():
     try: return torch.get_float32_matmul_precision()
     except RuntimeError: return 'set in the newer way, as `torch.fp32_cpu` and `torch.fp32_cuda`'
 
 def _fp32_precision(**parts):
     "The precision of float32 in the terms of newer versions of torch, where 'none' is what was never set"
-    if hasattr(torch.backends, 'fp32_precision'): return {n: 'ieee' if o.fp32_precision=='none' else o.fp32_precision for n,o in parts.items()}
+    if not hasattr(torch.backends, 'fp32_precision'): return None
+    return {n: 'ieee' if o.fp32_precision=='none' else o.fp32_precision for n,o in parts.items()}
 
-_numeric = re.compile(r'(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|VECLIB|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|TORCHINDUCTOR|CUDA|CUDNN|CUBLAS|CUBLASLT|NVIDIA|NCCL|GLOO|HIP|MIOPEN|NPY|XLA)_')
-_harmless = re.compile(r'(HOME|PATH|DIR|CACHE|LOGS?|LEVEL|DEBUG|VERBOSE)$|^CUBLAS_WORKSPACE_CONFIG$')  # the last is `torch.cublas_workspace`
+def _precision_fields():
+    b = torch.backends
+    return read_fields('torch', matmul_precision=_matmul_precision, default_dtype=lambda: str(torch.get_default_dtype()),
+        matmul_tf32=lambda: b.cuda.matmul.allow_tf32, cudnn_tf32=lambda: b.cudnn.allow_tf32,
+        fp32_cuda=lambda: _fp32_precision(matmul=b.cuda.matmul, conv=b.cudnn.conv, rnn=b.cudnn.rnn),
+        fp32_cpu=lambda: _fp32_precision(matmul=b.mkldnn.matmul, conv=b.mkldnn.conv),
+        fp16_reduction=lambda: str(b.cuda.matmul.allow_fp16_reduced_precision_reduction),
+        bf16_reduction=lambda: str(b.cuda.matmul.allow_bf16_reduced_precision_reduction))
 
-def _env_fields(): return {f'env.{k}':masked(v, k) for k,v in os.environ.items() if _numeric.match(k) and not _harmless.search(k)}
+def _kernel_fields():
+    b,has_cuda = torch.backends,torch.cuda.is_available()
+    return read_fields('torch', version=lambda: str(torch.__version__), cuda=lambda: torch.version.cuda,
+        build=lambda: f'{torch.version.git_version[:12]} {digest(torch.__config__.show())[:12]}',
+        cudnn=lambda: b.cudnn.version() if has_cuda else None,
+        nccl=lambda: '.'.join(map(str, torch.cuda.nccl.version())) if has_cuda else None,
+        cudnn_enabled=lambda: b.cudnn.enabled, cudnn_deterministic=lambda: b.cudnn.deterministic, cudnn_benchmark=lambda: b.cudnn.benchmark,
+        deterministic=torch.are_deterministic_algorithms_enabled, warn_only=torch.is_deterministic_algorithms_warn_only_enabled,
+        fill=lambda: torch.utils.deterministic.fill_uninitialized_memory,
+        cublas_workspace=lambda: os.environ.get('CUBLAS_WORKSPACE_CONFIG', 'not set'), mkldnn=lambda: b.mkldnn.enabled,
+        attention=lambda: [n for n in ('flash','mem_efficient','math','cudnn') if getattr(b.cuda, f'{n}_sdp_enabled')()],
+        flushes_denormals=lambda: (torch.tensor(1e-40) * torch.tensor(1.)).item()==0, switches=_switches)
+
+_recorded = {('cudnn',o) for o in ('enabled','deterministic','benchmark','allow_tf32','fp32_precision','version')}
+_recorded |= {('mkldnn',o) for o in ('enabled','fp32_precision')}
 
 def _switches():
     "What can be set in `torch.backends` and is not recorded by a name of its own"
     mods = {n:o for n,o in vars(torch.backends).items() if isinstance(o, ModuleType)}
     props = [(n,k,getattr(o, k)) for n,o in mods.items() for k,p in vars(type(o)).items() if type(p).__name__=='ContextProp']
-    return {f'{n}.{k}':plain(v) for n,k,v in props if (n,k) not in _named and isinstance(v, (bool,int,float,str))}
+    return {f'{n}.{k}':plain(v) for n,k,v in props if (n,k) not in _recorded and isinstance(v, (bool,int,float,str))}
 
-_named = {('cudnn',o) for o in ('enabled','deterministic','benchmark','allow_tf32','fp32_precision','version')} | {('mkldnn','enabled'),('mkldnn','fp32_precision')}
+# %% ../nbs/24_environment.ipynb #51b5d739
+_numeric = re.compile(r'''(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|VECLIB|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|TORCHINDUCTOR|CUDA|CUDNN|CUBLAS|CUBLASLT
+    |NVIDIA|NCCL|GLOO|HIP|MIOPEN|NPY|XLA)_''', re.X)
+_harmless = re.compile(r'(HOME|PATH|DIR|CACHE|LOGS?|LEVEL|DEBUG|VERBOSE)$|^CUBLAS_WORKSPACE_CONFIG$')  # the last has a field
 
-def _flushes(): return (torch.tensor(1e-40) * torch.tensor(1.)).item()==0
+def _env_fields(): return {f'env.{k}':masked(v, k) for k,v in os.environ.items() if _numeric.match(k) and not _harmless.search(k)}
 
 def machine_fields(
     device=None, # `torch.device` that is used; default: the CPU, and a GPU if the process has started one
 )->dict: # Fields by dotted name
     "Interpreter, processor, GPU, torch and its switches, and the variables of the environment that move numbers"
-    b,dev = torch.backends,lambda f: (lambda: (lambda p: None if p is None else f(p))(_gpu(device)))
-    all_gpus = lambda: [f'{p.name}, {p.major}.{p.minor}, {p.total_memory/2**30:.0f} GiB' for p in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))]
+    p = platform
     return {
-        **read_fields('python', version=platform.python_version, implementation=platform.python_implementation, hash_seed=hash_seed),
-        **read_fields('platform', system=platform.system, release=platform.release, machine=platform.machine, libc=lambda: ' '.join(platform.libc_ver())),
-        **read_fields('cpu', model=_cpu_model, family=_cpu_family, isa=b.cpu.get_cpu_capability, threads=torch.get_num_threads, interop_threads=torch.get_num_interop_threads, count=os.cpu_count),
-        **read_fields('gpu', name=dev(lambda p: p.name), capability=dev(lambda p: f'{p.major}.{p.minor}'), memory=dev(lambda p: f'{p.total_memory/2**30:.0f} GiB'),
-                all=lambda: all_gpus() if _gpu(device) is not None else None, driver=_driver),
-        **read_fields('torch', version=lambda: str(torch.__version__), build=lambda: f'{torch.version.git_version[:12]} {digest(torch.__config__.show())[:12]}',
-                cuda=lambda: torch.version.cuda, cudnn=lambda: b.cudnn.version() if torch.cuda.is_available() else None,
-                nccl=lambda: '.'.join(map(str, torch.cuda.nccl.version())) if torch.cuda.is_available() else None,
-                matmul_precision=_matmul_precision, matmul_tf32=lambda: b.cuda.matmul.allow_tf32, cudnn_tf32=lambda: b.cudnn.allow_tf32, fp32_cuda=lambda: _fp32_precision(matmul=b.cuda.matmul, conv=b.cudnn.conv, rnn=b.cudnn.rnn),
-                fp32_cpu=lambda: _fp32_precision(matmul=b.mkldnn.matmul, conv=b.mkldnn.conv),
-                fp16_reduction=lambda: str(b.cuda.matmul.allow_fp16_reduced_precision_reduction), bf16_reduction=lambda: str(b.cuda.matmul.allow_bf16_reduced_precision_reduction),
-                default_dtype=lambda: str(torch.get_default_dtype()), cudnn_enabled=lambda: b.cudnn.enabled, cudnn_deterministic=lambda: b.cudnn.deterministic,
-                cudnn_benchmark=lambda: b.cudnn.benchmark, deterministic=torch.are_deterministic_algorithms_enabled,
-                warn_only=torch.is_deterministic_algorithms_warn_only_enabled, fill=lambda: torch.utils.deterministic.fill_uninitialized_memory,
-                cublas_workspace=lambda: os.environ.get('CUBLAS_WORKSPACE_CONFIG', 'not set'), mkldnn=lambda: b.mkldnn.enabled,
-                attention=lambda: [n for n in ('flash','mem_efficient','math','cudnn') if getattr(b.cuda, f'{n}_sdp_enabled')()]),
-        **read_fields('torch', switches=_switches, flushes_denormals=_flushes), **_env_fields()}
+        **read_fields('python', version=p.python_version, implementation=p.python_implementation, hash_seed=hash_seed),
+        **read_fields('platform', system=p.system, release=p.release, machine=p.machine, libc=lambda: ' '.join(p.libc_ver())),
+        **_cpu_fields(), **_gpu_fields(device), **_precision_fields(), **_kernel_fields(), **_env_fields()}
 
-# %% ../nbs/24_environment.ipynb #0afbc2a4
+# %% ../nbs/24_environment.ipynb #2502748e
 _source_suffixes = {'.py','.ipynb','.pyx','.c','.h','.cpp','.cu','.sh','.toml','.cfg','.ini','.yaml','.yml'}
 
 def _git(folder, *args):
@@ -158,17 +190,29 @@ def _remote(top):
     url = urls.get('remote.origin.url', next(iter(urls.values()), None))
     return url and re.sub(r'[?#].*', '', re.sub(r'^[^/@]+@', '', re.sub(r'(\w+://)[^/\s]*@', r'\1', url)))
 
+def _changed_notebooks(top, names):
+    "The code of notebooks that differ from the commit, by name"
+    now = {o: _cells((Path(top)/o).read_bytes()) if (Path(top)/o).exists() else None for o in names}
+    return {o: code for o,code in now.items() if code!=_cells(_git(top, 'show', f'HEAD:{o}'))}
+
 def _code_diff(top):
     "Digest of what differs from the commit and of source that git does not know; 'clean' if nothing does"
     def names(cmd, *args): return [o.decode('utf-8', 'surrogateescape') for o in (_git(top, cmd, '-z', *args) or b'').split(b'\0') if o]
     diff = _git(top, 'diff', '--no-ext-diff', '--no-textconv', 'HEAD', '--', '.', ':(exclude)*.ipynb')
-    changed = {o: _cells((Path(top)/o).read_bytes()) if (Path(top)/o).exists() else None for o in names('diff', '--name-only', 'HEAD', '--', '*.ipynb')}
-    changed = {o: now for o,now in changed.items() if now!=_cells(_git(top, 'show', f'HEAD:{o}'))}
-    untracked = {o: (Path(top)/o) for o in names('ls-files', '--others', '--exclude-standard') if PurePath(o).suffix in _source_suffixes}
+    changed = _changed_notebooks(top, names('diff', '--name-only', 'HEAD', '--', '*.ipynb'))
+    untracked = {o: Path(top)/o for o in names('ls-files', '--others', '--exclude-standard') if PurePath(o).suffix in _source_suffixes}
     new = {o: (_cells if p.suffix=='.ipynb' else noop)(p.read_bytes()) for o,p in untracked.items() if p.is_file()}
     return digest([diff, changed, new]) if diff or changed or new else 'clean'
 
-# %% ../nbs/24_environment.ipynb #8b339e9d
+def _git_fields(folders):
+    "Fields of the first folder that is in a repository"
+    top = next((t for f in folders if (t := _line(_git(f, 'rev-parse', '--show-toplevel')))), None)
+    of = lambda f, *args: lambda: f(*args) if top else None
+    git = lambda *args: _line(_git(top, *args))
+    return read_fields('code', remote=of(_remote, top), diff=of(_code_diff, top), commit=of(git, 'rev-parse', '-q', '--verify', 'HEAD'),
+        branch=of(git, 'symbolic-ref', '-q', '--short', 'HEAD'))
+
+# %% ../nbs/24_environment.ipynb #03c1f5c1
 def script_path():
     "The script or notebook that runs, if that can be known"
     main = vars(sys.modules['__main__'])
@@ -200,27 +244,36 @@ def user_modules(
     files = [(n,f) for n,m in list(sys.modules.items()) if (f := getattr(m, '__file__', None)) and not f.startswith(filled)]
     return {n:f for n,f in files if n not in ('__main__','__mp_main__') and not is_installed(n) and os.path.isfile(f)}
 
+def module_fields(
+)->dict: # Fields by dotted name
+    "The user's modules"
+    return read_fields('code.modules', **{n:(lambda f=f: _file_ids(f)) for n,f in sorted(user_modules().items())})
+
+# %% ../nbs/24_environment.ipynb #55789abc
 def _is_foreign(f):
     "Did the user write this function? Those that are made from text, as of a `namedtuple`, belong to no module"
     name = f.__globals__.get('__name__')
     return name in sys.modules and not is_installed(name)
 
-_patched = 'torch','torchvision','timm','fastai','fastcore','fasttransform','PIL','numpy'
 _wrappers = {property,staticmethod,classmethod,Function}
+
+def _functions_in(own, name):
+    "Functions in a module and in the classes that it defines, by their place"
+    for k,v in list(own.items()):
+        if type(v) is FunctionType: yield k,v
+        elif issubclass(type(v), type) and v.__module__==name:  # `isinstance` would ask the object itself
+            for n,x in list(vars(v).items()):
+                if type(x) is FunctionType: yield f'{k}.{n}',x
+                elif type(x) in _wrappers: yield from ((f'{k}.{n}',f) for f in functions_of(x))
 
 def _patches():
     "Functions of the user's in the place of a library's, by their place"
     for name,m in list(sys.modules.items()):
-        if name.partition('.')[0] not in _patched or not isinstance(m, ModuleType): continue
+        if not isinstance(m, ModuleType) or not is_installed(name): continue
         own = vars(m)
-        for k,v in list(own.items()):
-            if type(v) is FunctionType:
-                if v.__globals__ is not own and _is_foreign(v): yield f'{name}.{k}',v
-            elif issubclass(type(v), type) and v.__module__==name:
-                for n,x in list(vars(v).items()):
-                    fs = (x,) if type(x) is FunctionType else functions_of(x) if type(x) in _wrappers else ()
-                    yield from ((f'{name}.{k}.{n}',f) for f in fs if f.__globals__ is not own and _is_foreign(f))
+        yield from ((f'{name}.{k}',f) for k,f in _functions_in(own, name) if f.__globals__ is not own and _is_foreign(f))
 
+# %% ../nbs/24_environment.ipynb #056cda23
 def _first_line(s): return next((o.strip()[:60] for o in s.splitlines() if o.strip() and not o.startswith('#')), '')
 
 def _cell_id(source):
@@ -233,22 +286,13 @@ def cells_run():
     cells = [o for o in (getattr(shell, 'user_ns', None) or {}).get('In', []) if o.strip()]
     return [f'{masked(_first_line(o))} #{_cell_id(o)}' for o in cells] or None
 
-def module_fields(
-)->dict: # Fields by dotted name
-    "The user's modules"
-    return read_fields('code.modules', **{n:(lambda f=f: _file_ids(f)) for n,f in sorted(user_modules().items())})
-
 def code_fields(
 )->dict: # Fields by dotted name
     "What has run, and the repository of the script, else of the working folder"
     script = script_path()
-    folders = [os.path.dirname(os.path.abspath(script)) if script else None, os.getcwd()]
-    top = next((t for f in folders if f and (t := _line(_git(f, 'rev-parse', '--show-toplevel')))), None)
-    def git(*args): return _line(_git(top, *args)) if top else None
+    folders = [*([os.path.dirname(os.path.abspath(script))] if script else []), os.getcwd()]
     is_file = script is not None and os.path.isfile(script) and not script.endswith('.ipynb')
-    return {**read_fields('code', commit=lambda: git('rev-parse', '-q', '--verify', 'HEAD'), branch=lambda: git('symbolic-ref', '-q', '--short', 'HEAD'),
-                          remote=lambda: _remote(top) if top else None, diff=lambda: _code_diff(top) if top else None,
-                          script=lambda: os.path.basename(script) if script else None, script_digest=lambda: _file_ids(script) if is_file else None,
-                          argv=lambda: masked(list(map(str, sys.argv[1:])))),
-            **{k:v for k,v in read_fields('code', cells=cells_run).items() if v is not None},
-            **describe({f'code.patches.{n}':f for n,f in _patches()}), **module_fields()}
+    started = read_fields('code', script=lambda: os.path.basename(script) if script else None,
+        argv=lambda: masked(list(map(str, sys.argv[1:]))), script_digest=lambda: _file_ids(script) if is_file else None)
+    cells = {k:v for k,v in read_fields('code', cells=cells_run).items() if v is not None}
+    return {**_git_fields(folders), **started, **cells, **describe({f'code.patches.{n}':f for n,f in _patches()}), **module_fields()}

@@ -86,7 +86,7 @@ def read_sealed(
             return res
     if errors: raise errors[0]
 
-# %% ../nbs/05_files.ipynb #bfe5b4c7
+# %% ../nbs/05_files.ipynb #dc46848b
 @contextmanager
 def locked(
     path:Path # A file; the lock is a file beside it
@@ -99,7 +99,8 @@ def locked(
     try:
         if fcntl:
             try: fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as e: raise ValueError(f"`path` {str(path)!r} is in use by another process: give each its own") from e
+            except (BlockingIOError, PermissionError) as e:
+                raise ValueError(f"`path` {str(path)!r} is in use by another process: give each its own") from e
         unfinished = re.compile(re.escape(f'.{path.name[:200]}.') + '[0-9a-f]{8}')
         for o in path.parent.iterdir():
             if unfinished.fullmatch(o.name): o.unlink(missing_ok=True)

@@ -18,13 +18,15 @@ import torch.nn.functional as F
 from torch.func import functional_call
 from fastai.torch_core import apply
 
-# %% ../nbs/22_layers.ipynb #e43823fe
+# %% ../nbs/22_layers.ipynb #4140e681
 class _Replaced:
-    "Mixin for a module class `_plain`. Copies stay replaced; a pickle holds the plain module, and loads where this package is not installed"
+    "Mixin for a module class `_plain`. Copies stay replaced; a pickle holds the plain module, which loads without this package"
     _plain,_base = None,None
+
     def __reduce_ex__(self, protocol):
         _,(_,*args),*state = super().__reduce_ex__(max(2, protocol))
         return object.__new__, (self._plain, *args), *state
+
     def __deepcopy__(self, memo):
         res = memo[id(self)] = object.__new__(type(self))
         res.__dict__.update(deepcopy(self.__dict__, memo))
@@ -59,7 +61,7 @@ class _Deterministic(_Replaced):
         res = _Swap.apply(x, self) if x.requires_grad and torch.is_grad_enabled() else self.compute(x)
         return res if self.return_indices else res[0]
 
-# %% ../nbs/22_layers.ipynb #6665d148
+# %% ../nbs/22_layers.ipynb #07cade93
 @lru_cache(maxsize=256)
 def _places(n_in, n_out, device):
     "The flat index of each input, by window and place in the window"
@@ -72,7 +74,7 @@ def _by_mask(g, shape, idx, dims):
     return torch.where(idx.reshape(wide)==_places(n_in, n_out, g.device), g.reshape(wide), 0).reshape(shape)
 
 def _by_index(g, shape, idx, dims):
-    "Windows that overlap: sum in the order of the windows. On CUDA `index_put_` sorts, whatever the flags; on the CPU `scatter_add_` is in order"
+    "Windows that overlap: sum in their order. On CUDA `index_put_` sorts, whatever the flags; on the CPU `scatter_add_` is in order"
     size,idx = math.prod(shape[-dims:]),idx.flatten(-dims).flatten(0, -2)
     g = g.flatten(-dims).flatten(0, -2)
     if not g.is_cuda: return g.new_zeros(len(g), size).scatter_add_(1, idx, g).view(shape)
@@ -91,13 +93,16 @@ class _AdaptiveMaxPool(_MaxPool):
     def compute(self, x): return getattr(F, f'adaptive_max_pool{self.dims}d')(x, self.output_size, return_indices=True)
 
 class _MaxPool3d(_MaxPool):
-    def compute(self, x): return torch.ops.aten.max_pool3d_with_indices(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+    def compute(self, x):
+        args = self.kernel_size,self.stride,self.padding,self.dilation,self.ceil_mode
+        return torch.ops.aten.max_pool3d_with_indices(x, *args)
 
 class _FractionalMaxPool(_MaxPool):
     def compute(self, x):
-        return getattr(F, f'fractional_max_pool{self.dims}d')(x, self.kernel_size, self.output_size, self.output_ratio, return_indices=True, _random_samples=self._random_samples)
+        f,args = getattr(F, f'fractional_max_pool{self.dims}d'),(self.kernel_size, self.output_size, self.output_ratio)
+        return f(x, *args, return_indices=True, _random_samples=self._random_samples)
 
-# %% ../nbs/22_layers.ipynb #196dfc68
+# %% ../nbs/22_layers.ipynb #b1210f6a
 @lru_cache(maxsize=256)
 def _matrix(f, args, n, dtype, device):
     "What `f` makes of each unit vector of length `n`: a row for each"
@@ -120,15 +125,21 @@ class _AdaptiveAvgPool(_Separable):
     def axis(self, k, n): return F.adaptive_avg_pool1d,n
 
 class _AvgPool(_Separable):
-    def axis(self, k, n): return F.avg_pool1d,*(_of_axis(o, k) for o in (self.kernel_size, self.stride, self.padding)),self.ceil_mode,self.count_include_pad
+    def axis(self, k, n):
+        along = (_of_axis(o, k) for o in (self.kernel_size, self.stride, self.padding))
+        return F.avg_pool1d,*along,self.ceil_mode,self.count_include_pad
 
-# %% ../nbs/22_layers.ipynb #b011df19
+# %% ../nbs/22_layers.ipynb #c1e56206
 def _resize(x, n, scale, mode, align_corners):
     "Resize the last axis of `x` to length `n`. The row is doubled beside: where no size changes torch copies, whatever the scale says"
-    return F.interpolate(x[:,:,None], None if scale else (2,n), (2.,scale) if scale else None, 'bicubic' if mode=='bicubic' else 'bilinear', align_corners)[:,:,0]
+    size,scales = (None,(2.,scale)) if scale else ((2,n),None)
+    return F.interpolate(x[:,:,None], size, scales, 'bicubic' if mode=='bicubic' else 'bilinear', align_corners)[:,:,0]
 
 class _Upsample(_Separable):
-    _ops = dict(linear=(1,'upsample_linear1d'), bilinear=(2,'upsample_bilinear2d'), bicubic=(2,'upsample_bicubic2d'), trilinear=(3,'upsample_trilinear3d'))
+    _ops = dict(
+        linear=(1,'upsample_linear1d'), bilinear=(2,'upsample_bilinear2d'), bicubic=(2,'upsample_bicubic2d'),
+        trilinear=(3,'upsample_trilinear3d'))
+
     @property
     def dims(self): return self._ops[self.mode][0]
     def compute(self, x):
@@ -195,9 +206,9 @@ class _ImageLoss(_Replaced):
         kept = target!=self.ignore_index
         return kept.sum() if self.weight is None else (self.weight[target.where(kept, 0)]*kept).sum()
 
-# %% ../nbs/22_layers.ipynb #3945a7e3
+# %% ../nbs/22_layers.ipynb #19cd848c
 def _always(m): return True
-def _is_large(m): return m.output_size!=1 and any(o!=1 for o in (m.output_size if isinstance(m.output_size, (tuple,list)) else (m.output_size,)))
+def _is_large(m): return any(o!=1 for o in (m.output_size if isinstance(m.output_size, (tuple,list)) else (m.output_size,)))
 def _interpolates(m): return m.mode in _Upsample._ops
 def _pads(m): return m.padding_mode in ('reflect','replicate')
 def _takes_max(m): return m.mode=='max'
@@ -221,7 +232,7 @@ _layers = {cls:row for names,*row in (  # names; does this one lack a kernel?; r
     ('EmbeddingBag', _takes_max, None, None)) for cls in _classes(names)}
 
 def _row(m):
-    "The base class of `m` in the table and its replacement, or None; nothing for a module that needs none, and for one with a forward of its own"
+    "The base class of `m` in the table and its replacement, or None; nothing for a module that needs none or has a forward of its own"
     for base,(lacks,mixin,can) in _layers.items():
         if isinstance(m, base) and type(m).forward is base.forward and lacks(m): return base,mixin if mixin and can(m) else None
 
@@ -230,7 +241,7 @@ def _swap(m):
     m.__class__ = _replaced_class('Deterministic', mixin, type(m), base)
     return m
 
-# %% ../nbs/22_layers.ipynb #0e82c123
+# %% ../nbs/22_layers.ipynb #55241326
 class _Plain(nn.Module):
     "The forward that `m` had before"
     def __init__(self, m):
@@ -263,7 +274,8 @@ def on_cpu(
     module:nn.Module, # A layer, or a module with calls that have no deterministic kernel
 )->nn.Module: # The same module
     "Run `module` on the CPU, forward and backward, wherever the model is: in place, in half precision in float32"
-    if not isinstance(module, nn.Module): raise TypeError(f"`module` must be a module, but it is a {type(module).__name__}: for a function, write a module that calls it")
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"`module` must be a module, but it is a {type(module).__name__}: for a function, write a module that calls it")
     if not isinstance(module, _Replaced): module.__class__ = _replaced_class('OnCPU', _OnCPU, type(module), type(module))
     return module
 
@@ -275,7 +287,7 @@ class Nondeterministic(NamedTuple):
     reason:str # Why
     remedy:str # What to do
 
-# %% ../nbs/22_layers.ipynb #b5ffdafa
+# %% ../nbs/22_layers.ipynb #59a5f4d9
 def _is_nearest(v): return v in (None,'nearest','nearest-exact')
 def _is_one(v): return v==1 or isinstance(v, (tuple,list)) and all(o==1 for o in v)
 
@@ -286,7 +298,9 @@ _functions = {  # argument, its place, values for which there is a deterministic
     'embedding_bag': ('mode', 6, lambda v: v in (None,'mean','sum')),
     'bincount': ('weights', 1, lambda v: v is None),
     'median': ('dim', 1, lambda v: v is None),
-    **dict.fromkeys([*(f'{o}{d}d' for o in ('adaptive_max_pool','max_unpool','fractional_max_pool') for d in (1,2,3)), 'avg_pool3d','max_pool3d','ctc_loss','grid_sample',
+    **dict.fromkeys([
+        *(f'{o}{d}d' for o in ('adaptive_max_pool','max_unpool','fractional_max_pool') for d in (1,2,3)),
+        'avg_pool3d','max_pool3d','ctc_loss','grid_sample',
                      'histc','kthvalue','roi_align','roi_pool','ps_roi_align','ps_roi_pool','deform_conv2d'], ('', 0, lambda v: False))}
 _methods = ('histc','kthvalue','bincount','median')  # of tensors
 
@@ -314,7 +328,7 @@ def _call_nodes(f):
     return [o for o in ast.walk(tree) if isinstance(o, ast.Call)]
 
 def _calls(f, m, seen):
-    "Functions without a deterministic kernel that `f` calls, itself or through python functions outside of torch; with the value of the argument that decides"
+    "Functions without a deterministic kernel that `f` calls, also through python functions outside of torch, with the value that decides"
     f = inspect.unwrap(getattr(f, '__func__', f))
     if f in seen or not inspect.isfunction(f): return
     seen.add(f)
@@ -328,7 +342,7 @@ def _calls(f, m, seen):
             if not is_fine(value): yield name,value
         elif home not in ('torch','builtins'): yield from _calls(obj, m, seen)
 
-# %% ../nbs/22_layers.ipynb #35dacab6
+# %% ../nbs/22_layers.ipynb #db9174b7
 _why,_slow = 'its gradient has no deterministic CUDA kernel','it is slow in strict mode'
 _forward_only = dict.fromkeys(('NLLLoss','CrossEntropyLoss'), 'summed over pixels it has no deterministic CUDA kernel')
 
@@ -339,12 +353,14 @@ def _found(name, m):
         yield Nondeterministic(name, type(m).__name__, _forward_only.get(row[0].__name__, _why), remedy)
     elif type(m).forward.__module__.split('.')[0]!='torch' and not isinstance(m, _Replaced):
         for call,value in dict(_calls(type(m).forward, m, set())).items():
-            why = _slow if call=='roi_align' or value in ('bilinear','replicate') else _why  # for these torch has another way in strict mode
+            has_slow_way = call=='roi_align' or value in ('bilinear','replicate')  # for these torch has another way in strict mode
+            why = _slow if has_slow_way else _why
             yield Nondeterministic(name, call, f'`{type(m).__name__}` may call it: {why}', 'call a module in its place, or `on_cpu`')
 
 def _modules(model):
     "Modules by name, without those inside of one that runs on the CPU"
-    if not isinstance(model, nn.Module): raise TypeError(f"`model` must be a module, but it is a {type(model).__name__}: pass `learn.model`, or the model itself")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"`model` must be a module, but it is a {type(model).__name__}: pass `learn.model`, or the model itself")
     done = []
     for name,m in model.named_modules():
         if any(name.startswith(o) for o in done): continue

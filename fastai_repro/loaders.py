@@ -27,13 +27,13 @@ from .objects import Generators,opaque
 from .exact import exactly
 from .rehearsal import PlainState,bits_of,copied,rehearse
 
-# %% ../nbs/20_loaders.ipynb #025c84b0
+# %% ../nbs/20_loaders.ipynb #df3739e2
 _place = [()]
 
 def look_from(
     place:tuple=(), # Strings and integers; empty: looks belong nowhere, and are counted through
 ):
-    "Looks outside a fit belong to this place from here on. Another tuple is another place, where they are counted from one again, also if it is equal"
+    "Looks outside a fit belong to this place from here on. Another tuple, also one that is equal, is another place, counted from one"
     _place[0] = place
 
 def current_place(): return _place[0]
@@ -41,15 +41,24 @@ def current_place(): return _place[0]
 @opaque
 class _Clock:
     "What the loaders of one `DataLoaders` share: the seed, the epoch if a fit is running, how often somebody looked"
-    after_batch,exact,place = None,False,()  # what a fit does when a loader has handed out a batch; are items made in `exact_arithmetic`?
-    def __init__(self, seed): self.seed,self.given,self.epoch,self.looks,self.due,self.is_due,self.passes,self.to_check,self.told,self.warned,self.serial = seed,None,None,0,None,False,Counter(),set(),set(),set(),0
-    def __getstate__(self): return {k:v for k,v in vars(self).items() if k!='after_batch'} | dict(epoch=None, due=None, to_check=set())  # a copy made in a fit is outside of it
+    after_batch,exact,place = None,False,()  # what a fit does when a batch was handed out; are items made in `exact_arithmetic`?
+    def __init__(self, seed):
+        self.seed,self.given = seed,None
+        self.epoch,self.looks,self.passes = None,0,Counter()
+        self.due,self.is_due,self.serial = None,False,0
+        self.to_check,self.told,self.warned = set(),set(),set()
+
+    def __getstate__(self):
+        "A copy made in a fit is outside of it"
+        return {k:v for k,v in vars(self).items() if k!='after_batch'} | dict(epoch=None, due=None, to_check=set())
 
     def begin(self, epoch):
         "The fit is in `epoch` now"
         if self.epoch!=epoch: self.epoch,self.looks,self.passes = epoch,0,Counter()
 
-    def end(self, looks): self.epoch,self.due,self.looks,self.to_check,self.after_batch,self.exact = None,None,looks,set(),None,False
+    def end(self, looks):
+        self.epoch,self.due,self.looks,self.to_check = None,None,looks,set()
+        self.after_batch,self.exact = None,False
 
     def look(self):
         if self.epoch is None and self.place is not _place[0]: self.place,self.looks = _place[0],0
@@ -80,7 +89,7 @@ def _on_one_thread(f):
         finally: torch.set_num_threads(n)
     return g
 
-# %% ../nbs/20_loaders.ipynb #6596b86a
+# %% ../nbs/20_loaders.ipynb #1caad988
 class _Rehearsed:
     "A batch on its way from a worker, with the name of what is no function of its key"
     def __init__(self, batch, what, who): self.batch,self.what,self.who = batch,what,who
@@ -93,6 +102,7 @@ def _try_copy(o):
 class _Maker:
     "Makes items and batches of a loader, each from its key"
     def __init__(self, make, collate, held, roots): self.make,self.collate,self.held,self.roots = make,collate,held,roots
+
     def seed(self, key):
         seed_cpu(key)
         self.held.seed(key)
@@ -110,7 +120,7 @@ class _Maker:
         return self.collated(key, [*itertools.starmap(self.item, keyed), *map(self.make, rest)])
 
     def rehearsed_batch(self, key, keyed, rest=()):
-        "The same, with its first item and itself made twice: the item when all others are there, so that what remembers the last one is seen"
+        "The same, with its first item and itself made twice; the item when all others are there, to see what remembers the last one"
         items,first = [],None
         for k,idx in keyed:
             items.append(self.item(k, idx))
@@ -124,16 +134,20 @@ class _Maker:
         who = first and rehearse(lambda: self.item(*first[:2]), first[2], self.roots, lambda: self.item(*keyed[-1]), state)
         if who: return _Rehearsed(batch, 'item', who)
         unused = [again]
-        who = again is not None and rehearse(lambda: self.collated(key, unused.pop() if unused else copied(again)), made, self.roots, state=state)
+        collate = lambda: self.collated(key, unused.pop() if unused else copied(again))
+        who = again is not None and rehearse(collate, made, self.roots, state=state)
         return _Rehearsed(batch, 'batch', who) if who else batch
 
+# %% ../nbs/20_loaders.ipynb #5e280d05
 def _say_rehearsed(loader, what, who):
-    if what is None: return (f"`{who}` keeps the global generator of python, numpy or torch itself. In workers that are not forked that is another object, which no key reaches: "
-                             "draw by `random`, `numpy.random` or `torch`, or keep a generator of its own")
+    if what is None:
+        return (f"`{who}` keeps the global generator of python, numpy or torch itself. In workers that are not forked that is another "
+            "object, which no key reaches: draw by `random`, `numpy.random` or `torch`, or keep a generator of its own")
     begins = '' if who=='?' else f' The difference begins in `{who}`.'
-    return (f"the first {what} of loader {loader} was made twice from the same key, and its bits came out differently.{begins} It uses a random source that no seed "
-            "controls, the clock, or a state of its own, so results change from run to run or with `num_workers`. Draw from `random`, `numpy.random` or `torch`, or from "
-            "a generator that the transform holds; `register_reseed` makes another kind of generator known. (`ReproCallback(check=False)` leaves this check out.)")
+    return (f"the first {what} of loader {loader} was made twice from the same key, and its bits came out differently.{begins} It uses a "
+        "random source that no seed controls, the clock, or a state of its own, so results change from run to run or with `num_workers`. "
+        "Draw from `random`, `numpy.random` or `torch`, or from a generator that the transform holds; `register_reseed` makes another kind "
+        "of generator known. (`ReproCallback(check=False)` leaves this check out.)")
 
 def _unwrap(clock, loader, b):
     if type(b) is Parts: b[:] = [_unwrap(clock, loader, o) for o in b]
@@ -143,10 +157,13 @@ def _unwrap(clock, loader, b):
 
 def say_unkeyed(held):
     path = held.unkeyed[0]
-    return (f"a generator that `{held.holder(path)}` uses ({path}) can't be seeded by a key, because it takes no seeds or is one of several in a set. "
-            "Results change from run to run or with `num_workers`: use one of python's, numpy's or torch's, in a list or an attribute")
+    return (f"a generator that `{held.holder(path)}` uses ({path}) can't be seeded by a key, because it takes no seeds or is one of "
+        "several in a set. Results change from run to run or with `num_workers`: use one of python's, numpy's or torch's, "
+        "in a list or an attribute")
 
-def say_left_out(held): return f"the search for generators ended after 100,000 objects, before `{held.left_out[0]}`. A generator that is held beyond is not seeded"
+def say_left_out(held):
+    return (f"the search for generators ended after 100,000 objects, before `{held.left_out[0]}`. "
+            "A generator that is held beyond is not seeded")
 
 def _generators(clock, loader, roots, skip=()):
     "The generators that `roots` lead to; what can't be keyed is told in a fit"
@@ -156,10 +173,11 @@ def _generators(clock, loader, roots, skip=()):
     if held.left_out: clock.tell(f"loader {loader}: " + say_left_out(held), 'left out')
     return held
 
-# %% ../nbs/20_loaders.ipynb #1a4b9a3c
+# %% ../nbs/20_loaders.ipynb #cfabd012
 class _Keyed:
     "Mixin for a fastai class `_plain`; pickles and copies through that class, so that it can be made on the fly"
     _plain,_clock = None,None
+
     def __reduce_ex__(self, protocol):
         _,(_,*args),*state = super().__reduce_ex__(max(2, protocol))
         return _new_keyed, (self._plain, *args), *state
@@ -213,18 +231,20 @@ def _parts_of(parts, made):
     res.first = parts.first
     return res
 
-# %% ../nbs/20_loaders.ipynb #615e24de
+# %% ../nbs/20_loaders.ipynb #259f3d35
 _quiet = {'fastai.tabular.core.ReadTabBatch', *(f'fastai.data.transforms.{o}' for o in ('ToTensor','IntToFloatTensor','Normalize'))}
 
 def _is_quiet(pipeline):
-    "Are these all transforms of fastai that never draw? Where steps are as cheap as tabular's, needless seeds show"
+    "Are these all transforms of fastai that never draw?"
     return all(f'{type(o).__module__}.{type(o).__name__}' in _quiet for o in getattr(pipeline, 'fs', [pipeline]))
 
 def _is_from(dl, module, *names): return all(getattr(dl._plain, n).__module__==module and n not in vars(dl) for n in names)
 
-# %% ../nbs/20_loaders.ipynb #be5d297e
-class _KeyedDL(_Keyed):
-    "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the generators alone"
+# %% ../nbs/20_loaders.ipynb #629e4871
+def _indivisible(loader, cls): return f"loader {loader}, a `{cls.__name__}`, can't be divided into parts or among processes"
+
+class _KeyedPasses(_Keyed):
+    "Passes of a loader: the order is drawn from the key of the pass, and the generators are left alone"
     _loader,_own,_pass,_ordering,_by_batch,_first,_taken,_held,_check = None,True,None,False,False,0,0,None,False
     _shard,_sharding = None,None  # for the pass that the learner is about to make, and of the one that runs
 
@@ -254,118 +274,10 @@ class _KeyedDL(_Keyed):
         finally: self._ordering = False
 
     def _check_divisible(self):
-        why = 'a language model carries its state from batch to batch' if isinstance(getattr(self, 'items', None), ReindexCollection) else \
-              _why_by_batch(self) or ('it makes no batches (`bs=None`)' if self.prebatched else None)
-        if why: raise ValueError(f"loader {self._loader}, a `{self._plain.__name__}`, can't be divided into parts or among processes: {why}. Train in one process, without `parts`")
-
-    def _after_batch(self, b, key):
-        seed_all(key)
-        self._held.seed(key)
-        return self.after_batch(b)
-
-    def _rehearsed_after_batch(self, b, key):
-        again = _try_copy(b)
-        res = self._after_batch(b, key)
-        who = again is not None and rehearse(lambda: self._after_batch(copied(again), key), bits_of(res), dict(tfms=self.after_batch))
-        if who: self._clock.tell(_say_rehearsed(self._loader, 'batch', who))
-        return res
-
-    def _next_batch(self, batches, key, draws, check):
-        if self._by_batch:
-            seed_all(key)
-            self._held.seed(key)
-        b = _unwrap(self._clock, self._loader, next(batches))
-        if type(b) is Parts:
-            for j,o in enumerate(b): b[j] = self._to_learner(o, key and part_key(key, b.first+j), draws, check and not j)
-            return b
-        return self._to_learner(b, key, draws, check)
-
-    def _to_learner(self, b, key, draws, check):
-        if b is None or self._plain.__iter__ is not DataLoader.__iter__: return b
-        if self.pin_memory and type(b)==list: b = tuple(b)
-        if self.device is not None: b = to_device(b, self.device)
-        if check: return self._rehearsed_after_batch(b, key)
-        return self._after_batch(b, key) if draws else self.after_batch(b)
-
-    def __iter__(self): return self.batches_from(0)
-
-    def batches_from(self, first):
-        "The batches of a new pass from number `first` on, without making those before it"
-        clock = self._clock
-        path = clock.next_pass(self._loader, self._own)
-        of_fit,is_due,serial = path==('epoch', clock.epoch),clock.is_due,clock.serial
-        guard = noop if is_due else isolated()  # around a fit, `ReproCallback` does it once
-        keys = stream_keys(clock.seed, 'batch', self._loader, *path)
-        self._held,self._check = self._find(),of_fit and self._loader in clock.to_check and not self._by_batch
-        held,states,check = self._held,self._held.states(),self._check
-        clock.to_check.discard(self._loader)
-        draws = not _is_quiet(getattr(self, 'after_batch', None))
-        try:
-            batches,next_batch = guard(self._start)(path, first),guard(self._next_batch)
-            for k in itertools.count(first):
-                try: b = next_batch(batches, keys(k) if draws or self._by_batch else None, draws, check and draws and k==first)
-                except StopIteration: break
-                if is_due or clock.epoch is None: self._taken = k+1  # not by a look in the middle of an epoch
-                if b is None: continue
-                if of_fit and clock.after_batch: clock.after_batch(self._loader, k, k==first, is_due)
-                yield b
-            self.after_iter()
-            self.__dict__.pop('it', None)
-        except GeneratorExit:
-            if clock.serial!=serial: states = ()  # an iterator that nobody holds any more, collected while another pass runs
-            raise
-        finally: held.set_states(states)
-
-    def create_batches(self, samps):
-        if self._by_batch: return self._by_worker(samps)
-        return self._create_batches(samps, *(stream_keys(self._clock.seed, o, self._loader, *self._pass) for o in ('item','collate')), self._check and self.offs==0, self._first, self._sharding)
-
-    def _by_worker(self, samps):
-        "Items without places: each worker draws by its number"
-        if self.num_workers>1 or self.offs or torch.utils.data.get_worker_info():
-            key = stream_key(self._clock.seed, 'worker', self._loader, *self._pass, self.offs)
-            seed_cpu(key)
-            self._held.seed(key)
-        return super().create_batches(samps)
-
-    def _create_batches(self, samps, item_key, batch_key, check, first, shard):
-        "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
-        settle,bs,n,make = self._keyed_reading(),self.bs or 1,self._n_seeded(),_Maker(self.do_item, self._collate, self._held.without('after_batch'), dict(loader=self))
-        create = _on_one_thread(self._create_batch) if n else lambda k, idxs, *_: self._collate([self.do_item(o) for o in idxs])
-        if self._clock.exact: create = exactly(create)  # a worker that was not forked knows nothing of it
-        for j,idxs in enumerate(chunked(samps, bs, self.drop_last)):
-            if settle: settle()
-            k,how = first + j*self.num_workers + self.offs,(make.rehearsed_batch if check and j==0 else make.batch, make.batch)
-            if shard is None: yield create(k, idxs, n, item_key, batch_key, how[0])
-            else: yield _parts(shard, [create(k, idxs[a:b], n, item_key, batch_key, how[i>0], a, p) if b>a else None for i,(p,a,b) in enumerate(shard.split(len(idxs)))])
-
-    def _keyed_reading(self):
-        """`LMDataLoader` reads texts on the way and keeps the last ones: each is read from its own key, whoever needs it first.
-        It keeps its order, too: what this gives brings back those of this pass after somebody looked"""
-        items = getattr(self, 'items', None)
-        if not isinstance(items, ReindexCollection): return
-        key,held,order,chunks = stream_keys(self._clock.seed, 'text', self._loader, *self._pass),self._held,list(items.idxs),self.chunks
-        def get(i):
-            seed_cpu(key(int(i)))
-            held.seed(key(int(i)))
-            return ReindexCollection._get(items, i)
-        cached = lru_cache(maxsize=items.cache)(get) if items.cache else get
-        def settle():
-            if items._get is not cached: items._get,items.idxs.items[:],self.chunks = cached,order,chunks
-        return settle
-
-    def _create_batch(self, k, idxs, n, item_key, batch_key, make, offset=0, part=0):
-        start = k*(self.bs or 1) + offset
-        return make(part_key(batch_key(k), part), [(item_key(start+i),o) for i,o in enumerate(idxs[:n])], idxs[n:])  # keys at once: between items the caches are cold
-
-    def _collate(self, items):
-        items = [o for o in items if o is not None]
-        if items: return self.do_batch(items[0] if self.prebatched else items)
-
-    def _n_seeded(self):
-        "How many items of a batch get a seed: all, or the first where fastai makes them together, or none if nothing draws there either"
-        if _is_from(self, 'fastai.tabular.core', 'create_item', 'create_batch', 'do_item') and _is_quiet(self.before_batch): return 0
-        return 1 if _is_from(self, 'fastai.text.data', 'create_item') or _is_from(self, 'fastai.tabular.core', 'create_item') else self.bs or 1
+        is_text = isinstance(getattr(self, 'items', None), ReindexCollection)
+        why = 'a language model carries its state from batch to batch' if is_text else _why_by_batch(self)
+        if not why and self.prebatched: why = 'it makes no batches (`bs=None`)'
+        if why: raise ValueError(f"{_indivisible(self._loader, self._plain)}: {why}. Train in one process, without `parts`")
 
     def get_idxs(self):
         if self._clock is None or self._ordering: return super().get_idxs()
@@ -384,10 +296,135 @@ class _KeyedDL(_Keyed):
         with seeded(self._clock.seed, 'new', self._loader): res = super().new(*args, **kwargs)
         return _key_dl(res, self._clock, self._loader, own=False)
 
-# %% ../nbs/20_loaders.ipynb #1f8bbe83
+# %% ../nbs/20_loaders.ipynb #cae83ce5
+class _KeyedBatches(_KeyedPasses):
+    "Items and batches, each from its place in the order"
+    def create_batches(self, samps):
+        if self._by_batch: return self._by_worker(samps)
+        keys = (stream_keys(self._clock.seed, o, self._loader, *self._pass) for o in ('item','collate'))
+        return self._create_batches(samps, *keys, self._check and self.offs==0, self._first, self._sharding)
+
+    def _by_worker(self, samps):
+        "Items without places: each worker draws by its number"
+        if self.num_workers>1 or self.offs or torch.utils.data.get_worker_info():
+            key = stream_key(self._clock.seed, 'worker', self._loader, *self._pass, self.offs)
+            seed_cpu(key)
+            self._held.seed(key)
+        return super().create_batches(samps)
+
+    def _create_batches(self, samps, item_key, batch_key, check, first, shard):
+        "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
+        settle,n = self._keyed_reading(),self._n_seeded()
+        make = _Maker(self.do_item, self._collate, self._held.without('after_batch'), dict(loader=self))
+        create = _on_one_thread(self._create_batch) if n else lambda k, idxs, *_: self._collate([self.do_item(o) for o in idxs])
+        if self._clock.exact: create = exactly(create)  # a worker that was not forked knows nothing of it
+        for j,idxs in enumerate(chunked(samps, self.bs or 1, self.drop_last)):
+            if settle: settle()
+            k,how = first + j*self.num_workers + self.offs,(make.rehearsed_batch if check and j==0 else make.batch, make.batch)
+            if shard is None:
+                yield create(k, idxs, n, item_key, batch_key, how[0])
+                continue
+            own = enumerate(shard.split(len(idxs)))
+            yield _parts(shard, [create(k, idxs[a:b], n, item_key, batch_key, how[i>0], a, p) if b>a else None for i,(p,a,b) in own])
+
+    def _create_batch(self, k, idxs, n, item_key, batch_key, make, offset=0, part=0):
+        start = k*(self.bs or 1) + offset
+        keyed = [(item_key(start+i),o) for i,o in enumerate(idxs[:n])]  # at once: between items the caches are cold
+        return make(part_key(batch_key(k), part), keyed, idxs[n:])
+
+    def _collate(self, items):
+        items = [o for o in items if o is not None]
+        return self.do_batch(items[0] if self.prebatched else items) if items else None
+
+    def _n_seeded(self):
+        "How many items of a batch get a seed: all, or the first where fastai makes them together, or none if nothing draws there either"
+        if _is_from(self, 'fastai.tabular.core', 'create_item', 'create_batch', 'do_item') and _is_quiet(self.before_batch): return 0
+        is_together = _is_from(self, 'fastai.text.data', 'create_item') or _is_from(self, 'fastai.tabular.core', 'create_item')
+        return 1 if is_together else self.bs or 1
+
+    def _keyed_reading(self):
+        """`LMDataLoader` reads texts on the way and keeps the last ones: each is read from its own key, whoever needs it first.
+        It keeps its order, too: what this gives brings back those of this pass after somebody looked"""
+        items = getattr(self, 'items', None)
+        if not isinstance(items, ReindexCollection): return None
+        key,held = stream_keys(self._clock.seed, 'text', self._loader, *self._pass),self._held
+        order,chunks = list(items.idxs),self.chunks
+        def get(i):
+            seed_cpu(key(int(i)))
+            held.seed(key(int(i)))
+            return ReindexCollection._get(items, i)
+        cached = lru_cache(maxsize=items.cache)(get) if items.cache else get
+        def settle():
+            if items._get is not cached: items._get,items.idxs.items[:],self.chunks = cached,order,chunks
+        return settle
+
+# %% ../nbs/20_loaders.ipynb #34c01545
+class _KeyedDL(_KeyedBatches):
+    "A fastai `DataLoader` that seeds its order, every item and every batch by a key, and leaves the generators alone"
+    def _next_batch(self, batches, key, draws, check):
+        if self._by_batch:
+            seed_all(key)
+            self._held.seed(key)
+        b = _unwrap(self._clock, self._loader, next(batches))
+        if type(b) is Parts:
+            for j,o in enumerate(b): b[j] = self._to_learner(o, key and part_key(key, b.first+j), draws, check and not j)
+            return b
+        return self._to_learner(b, key, draws, check)
+
+    def _to_learner(self, b, key, draws, check):
+        if b is None or self._plain.__iter__ is not DataLoader.__iter__: return b
+        if self.pin_memory and type(b)==list: b = tuple(b)
+        if self.device is not None: b = to_device(b, self.device)
+        if check: return self._rehearsed_after_batch(b, key)
+        return self._after_batch(b, key) if draws else self.after_batch(b)
+
+    def _after_batch(self, b, key):
+        seed_all(key)
+        self._held.seed(key)
+        return self.after_batch(b)
+
+    def _rehearsed_after_batch(self, b, key):
+        again = _try_copy(b)
+        res = self._after_batch(b, key)
+        make = lambda: self._after_batch(copied(again), key)
+        who = again is not None and rehearse(make, bits_of(res), dict(tfms=self.after_batch))
+        if who: self._clock.tell(_say_rehearsed(self._loader, 'batch', who))
+        return res
+
+    def __iter__(self): return self.batches_from(0)
+
+    def batches_from(self, first):
+        "The batches of a new pass from number `first` on, without making those before it"
+        clock = self._clock
+        path = clock.next_pass(self._loader, self._own)
+        of_fit,is_due,serial = path==('epoch', clock.epoch),clock.is_due,clock.serial
+        guard = noop if is_due else isolated()  # around a fit, `ReproCallback` does it once
+        keys,draws = stream_keys(clock.seed, 'batch', self._loader, *path),not _is_quiet(getattr(self, 'after_batch', None))
+        self._held,self._check = self._find(),of_fit and self._loader in clock.to_check and not self._by_batch
+        held,states,check = self._held,self._held.states(),self._check
+        clock.to_check.discard(self._loader)
+        try:
+            batches,next_batch = guard(self._start)(path, first),guard(self._next_batch)
+            for k in itertools.count(first):
+                key = keys(k) if draws or self._by_batch else None
+                try: b = next_batch(batches, key, draws, check and draws and k==first)
+                except StopIteration: break
+                if is_due or clock.epoch is None: self._taken = k+1  # not by a look in the middle of an epoch
+                if b is None: continue
+                if of_fit and clock.after_batch: clock.after_batch(self._loader, k, k==first, is_due)
+                yield b
+            self.after_iter()
+            self.__dict__.pop('it', None)
+        except GeneratorExit:
+            if clock.serial!=serial: states = ()  # an iterator that nobody holds any more, collected while another pass runs
+            raise
+        finally: held.set_states(states)
+
+# %% ../nbs/20_loaders.ipynb #2aba1213
 class _KeyedDLs(_Keyed):
     "`DataLoaders` with keyed loaders"
     _recipe = None
+
     @property
     def seed(self): return self._clock.seed
 
@@ -408,50 +445,60 @@ class _KeyedDLs(_Keyed):
         res = super().new_empty()
         for o in (*res.loaders, res):
             o.__class__ = o._plain
-            for k in ('_clock','_loader','_own','_pass','_ordering','_by_batch','_first','_taken','_held','_check','_shard','_sharding'): o.__dict__.pop(k, None)
+            for k in ('_clock',*(k for k in vars(_KeyedPasses) if k[:2]!='__')): o.__dict__.pop(k, None)
         return res
 
-# %% ../nbs/20_loaders.ipynb #60413fea
+# %% ../nbs/20_loaders.ipynb #8c14095f
 class _KeyedItems(Dataset, GetAttr):
     "A dataset whose indices bring their keys along, and that collates its items"
     _default,held = 'dataset',None
     def __init__(self, dataset, collate, batched): self.dataset,self.collate,self.batched = dataset,collate,batched
+
     def __len__(self): return len(self.dataset)
     def __getitems__(self, request): return self[request]
     def _get(self): return getattr(self.dataset, '__getitem__', None) or (lambda i: self.dataset.__getitems__([i])[0])
+
     @_on_one_thread
     def __getitem__(self, request):
         if type(request) is Parts: return _parts_of(request, [self[o] if o[1] else None for o in request])
         key,keyed,check = request
-        make = _Maker(self._get(), self.collate if self.batched else lambda items: self.collate(items[0]), self.held, dict(dataset=self.dataset, collate_fn=self.collate))
+        collate = self.collate if self.batched else lambda items: self.collate(items[0])
+        make = _Maker(self._get(), collate, self.held, dict(dataset=self.dataset, collate_fn=self.collate))
         return (make.rehearsed_batch if check else make.batch)(key, keyed)
 
 class _KeyedOrder:
     "The order of a sampler or batch sampler, settled when a pass begins: for each batch its key, and indices with the keys of their places"
     def __init__(self, sampler, batched): self.sampler,self.batched = sampler,batched
+
     def __len__(self): return len(self.sampler)
     def __getstate__(self): return {k:v for k,v in vars(self).items() if k!='settled'}
     def settle(self, *args): self.settled = list(self.sampler),*args
     def __iter__(self): return self._keyed(*self.settled)
+
     def _keyed(self, order, item_key, batch_key, first, check, shard=None):
         place = 0
         if shard is not None and shard.grow>1: order = [sum(map(list, o), []) for o in chunked(order, shard.grow)]
         for k,o in enumerate(order):
             idxs = o if self.batched else [o]
-            def request(part=0, a=0, b=None): return part_key(batch_key(k), part),[(item_key(place+a+i),idx) for i,idx in enumerate(idxs[a:b])],check and k==first
+            def request(part=0, a=0, b=None):
+                keyed = [(item_key(place+a+i),idx) for i,idx in enumerate(idxs[a:b])]
+                return part_key(batch_key(k), part),keyed,check and k==first
             if k>=first: yield request() if shard is None else _parts(shard, [request(*o) for o in shard.split(len(idxs))])
             place += len(idxs)
 
+# %% ../nbs/20_loaders.ipynb #504efa14
 def _as_it_is(batch): return batch
 
 class _KeyedTorch(TorchLoader):
     "A map-style `DataLoader` of torch, made anew from `dl`"
     _by_batch,_own,_shard,_grow = False,True,None,1
+
     def __init__(self, dl):
         batched = dl.batch_sampler is not None
         order = _KeyedOrder(dl.batch_sampler if batched else dl.sampler, batched)
         names = 'num_workers pin_memory timeout worker_init_fn multiprocessing_context prefetch_factor persistent_workers'.split()
-        super().__init__(_KeyedItems(dl.dataset, dl.collate_fn, batched), collate_fn=_as_it_is, batch_size=None, sampler=order, **{o:getattr(dl, o) for o in names})
+        same = {o:getattr(dl, o) for o in names}
+        super().__init__(_KeyedItems(dl.dataset, dl.collate_fn, batched), collate_fn=_as_it_is, batch_size=None, sampler=order, **same)
         self.__dict__.update(order=order, batch_size=dl.batch_size, drop_last=dl.drop_last, plain=dl)  # as the loader that it stands in for
 
     def __len__(self): return -(-super().__len__()//self._grow)
@@ -467,34 +514,40 @@ class _KeyedTorch(TorchLoader):
         clock = self._clock
         path,shard = (self._loader, *clock.next_pass(self._loader)),self._shard
         self._shard = None
-        if shard and not self.order.batched: raise ValueError(f"loader {self._loader}, a `DataLoader` of torch without batches (`batch_size=None`), can't be divided into parts or among processes: give it a batch size")
+        if shard and not self.order.batched:
+            raise ValueError(f"{_indivisible(self._loader, TorchLoader)}: it makes no batches (`batch_size=None`). Give it a batch size")
         check = path==(self._loader, 'epoch', clock.epoch) and self._loader in clock.to_check
         clock.to_check.discard(self._loader)
         parts = dict(dataset=self.dataset.dataset, collate_fn=self.dataset.collate)
         self.dataset.held = Generators(parts)  # without the sampler, which workers don't get
         held = _generators(clock, self._loader, dict(**parts, sampler=self.order.sampler, worker_init_fn=self.worker_init_fn))
         def start():
-            key = stream_key(clock.seed, 'order', *path)
-            seed_all(key)
-            held.seed(key)
+            _seed_start(clock, path, held)
             self.order.settle(stream_keys(clock.seed, 'item', *path), stream_keys(clock.seed, 'collate', *path), first, check, shard)
             return super(_KeyedTorch, self).__iter__()
         return _iterate(self, path, start, held, first)
 
+def _seed_start(clock, path, held):
+    "Seed for the order of a pass"
+    key = stream_key(clock.seed, 'order', *path)
+    seed_all(key)
+    held.seed(key)
+
+# %% ../nbs/20_loaders.ipynb #18cf1224
 class _KeyedIter(GetAttr):
     "Any other loader: seeded when a pass begins, and before each batch"
     _default,_by_batch,_own = 'dl',True,True
     _shard,_grow = None,1
+
     def __init__(self, dl): self.dl = dl
     def __len__(self): return len(self.dl)
+
     def __iter__(self):
-        if self._shard: raise ValueError(f"loader {self._loader}, a `{type(self.dl).__name__}`, can't be divided into parts or among processes: its items have no places that are known here")
+        if self._shard: raise ValueError(f"{_indivisible(self._loader, type(self.dl))}: its items have no places that are known here")
         path = (self._loader, *self._clock.next_pass(self._loader))
         held = _generators(self._clock, self._loader, dict(loader=self.dl))
         def start():
-            key = stream_key(self._clock.seed, 'order', *path)
-            seed_all(key)
-            held.seed(key)
+            _seed_start(self._clock, path, held)
             return iter(self.dl)
         return _iterate(self, path, start, held)
 
@@ -520,15 +573,16 @@ def _iterate(dl, path, start, held, first=0):
         raise
     finally: held.set_states(states)
 
-# %% ../nbs/20_loaders.ipynb #28dad1f3
+# %% ../nbs/20_loaders.ipynb #a39d19cf
 def _warn_by_batch(loader, why):
-    warnings.warn(f"loader {loader}: {why}, so it can't be seeded item by item. Results repeat with the same `num_workers`, but differ between numbers of workers")
+    warnings.warn(f"loader {loader}: {why}, so it can't be seeded item by item. "
+        "Results repeat with the same `num_workers`, but differ between numbers of workers")
 
 def _why_by_batch(dl):
     "Why the items of `dl` can't be seeded one by one, if they can't"
     if not dl.indexed: return 'its dataset is iterated, not indexed'
     own = [o for o in ('__iter__','create_batches','chunkify') if getattr(dl._plain,o) is not getattr(DataLoader,o) or o in dl.__dict__]
-    if own: return f'`{dl._plain.__name__}` has its own `{own[0]}`'
+    return f'`{dl._plain.__name__}` has its own `{own[0]}`' if own else None
 
 def _key_dl(dl, clock, loader, own=True):
     "Key a loader of fastai in place"
@@ -542,7 +596,8 @@ def _key_dl(dl, clock, loader, own=True):
 
 def _is_known(dl):
     "Is `dl` a loader of torch whose items have places?"
-    if not isinstance(dl, TorchLoader) or type(dl).__iter__ is not TorchLoader.__iter__ or isinstance(dl.dataset, IterableDataset): return False
+    if not isinstance(dl, TorchLoader) or type(dl).__iter__ is not TorchLoader.__iter__: return False
+    if isinstance(dl.dataset, IterableDataset): return False
     try: return len(dl) >= 0
     except (TypeError, NotImplementedError): return False  # an endless sampler
 
@@ -550,7 +605,8 @@ def _key_loader(dl, clock, loader):
     "`dl` keyed in place, or if it is not fastai's made anew"
     if isinstance(dl, DataLoader): return _key_dl(dl, clock, loader)
     if not isinstance(dl, (_KeyedTorch,_KeyedIter)):
-        if not hasattr(dl, '__iter__'): raise TypeError(f"`dls` has a {type(dl).__name__} as loader {loader}, which can't be iterated: pass loaders of fastai or torch")
+        if not hasattr(dl, '__iter__'):
+            raise TypeError(f"`dls` has a {type(dl).__name__} as loader {loader}, which can't be iterated: pass loaders of fastai or torch")
         dl = _KeyedTorch(dl) if _is_known(dl) else _KeyedIter(dl)
         if isinstance(dl, _KeyedIter): _warn_by_batch(loader, f'a `{type(dl.dl).__name__}` has no places for its items that are known here')
     dl._clock,dl._loader = clock,loader
@@ -567,6 +623,7 @@ def key_dls(
     for i,dl in enumerate(dls.loaders): dls.loaders[i] = _key_loader(dl, dls._clock, i)
     return dls
 
+# %% ../nbs/20_loaders.ipynb #976dea12
 def is_keyed(dls): return isinstance(dls, _KeyedDLs)
 
 def given_seed(dls): return getattr(getattr(dls, '_clock', None), 'given', None)  # to `repro_dls` or `ReproDataBlock`

@@ -25,7 +25,7 @@ from plum import Function
 from .streams import derived_key
 from .seed import global_generators
 
-# %% ../nbs/12_objects.ipynb #857f4b3a
+# %% ../nbs/12_objects.ipynb #74397c7d
 _stdlib = {Path(sysconfig.get_path(o)).resolve() for o in ('stdlib','platstdlib')}
 
 @lru_cache(maxsize=None)
@@ -44,7 +44,8 @@ def is_installed(
     file = getattr(sys.modules.get(name), '__file__', None) or getattr(sys.modules.get(root), '__file__', None)
     if file is None: return False
     parents = list(Path(file).resolve().parents)
-    return any(map(_is_filled, [next((o for o in parents if (o/root).exists() or (o/f'{root}.py').exists()), parents[0]), *({*parents} & _stdlib)]))
+    home = next((o for o in parents if (o/root).exists() or (o/f'{root}.py').exists()), parents[0])
+    return any(map(_is_filled, [home, *({*parents} & _stdlib)]))
 
 # %% ../nbs/12_objects.ipynb #f05d6de9
 def is_users(cls):
@@ -65,7 +66,7 @@ def names_in(
     def names(ops, i): return tuple(dict.fromkeys([*(n for op,n in found if op in ops), *(n for o in inner for n in o[i])]))
     return names(_global_ops, 0),names(_attribute_ops, 1)
 
-# %% ../nbs/12_objects.ipynb #0074e735
+# %% ../nbs/12_objects.ipynb #c8d2b91e
 def functions_of(
     v # Value of a class's attribute
 )->list:
@@ -75,17 +76,18 @@ def functions_of(
     v = getattr(v, '__func__', v) if isinstance(v, (staticmethod,classmethod)) else v
     return [v] if isinstance(v, FunctionType) else []
 
-_mutators = set('append appendleft extend insert add update setdefault pop popitem popleft remove discard clear'.split())
+_of_containers = set('append appendleft extend insert add update setdefault pop popitem popleft remove discard clear'.split())
 
 def _sets(code, of_any=False):
-    "Names of the attributes that code sets of its first argument, or of anything, or whose contents it changes; `x.n += 1` counts for any `x`"
-    before,held,line = None,None,None
-    def is_own(o): return o is not None and 'LOAD' in o.opname and (o.argval[-1] if isinstance(o.argval, tuple) else o.argval) in code.co_varnames[:1]+code.co_cellvars
+    "Names of the attributes that code sets of its first argument or of anything, or whose contents it changes; `x.n += 1` counts"
+    before,held,line,own = None,None,None,code.co_varnames[:1]+code.co_cellvars
+    def last(o): return o.argval[-1] if isinstance(o.argval, tuple) else o.argval
+    def is_own(o): return o is not None and 'LOAD' in o.opname and last(o) in own
     for o in dis.get_instructions(code):
         if o.starts_line is not None and o.starts_line!=line: line,held = o.starts_line,None
         if o.opname=='STORE_ATTR' and (of_any or before.opname in ('SWAP','ROT_TWO') or is_own(before)): yield o.argval
         if o.opname=='LOAD_ATTR' and is_own(before): held = o.argval
-        elif held and (o.opname=='STORE_SUBSCR' or o.opname in ('LOAD_ATTR','LOAD_METHOD') and o.argval in _mutators): yield held
+        elif held and (o.opname=='STORE_SUBSCR' or o.opname in ('LOAD_ATTR','LOAD_METHOD') and o.argval in _of_containers): yield held
         elif 'JUMP' in o.opname or o.opname in ('LOAD_ATTR','POP_TOP'): held = None
         before = o
     if 'store_attr' in code.co_names: yield from (n for x in code.co_consts if isinstance(x, tuple) for n in x if isinstance(n, str))
@@ -105,7 +107,7 @@ def set_by_methods(
     "Names of the attributes that methods of `cls` set"
     return {n for k,v in vars(cls).items() if k not in but for f in functions_of(v) for n in _sets(f.__code__, of_any)}
 
-# %% ../nbs/12_objects.ipynb #cc6e3cd6
+# %% ../nbs/12_objects.ipynb #ea484fa4
 def _seed_bits(bits, key):
     "numpy's default takes its key as a state, in a microsecond; `type(bits)(seed).state` works for any kind, in 12"
     if type(bits) in (np.random.PCG64, np.random.PCG64DXSM):
@@ -124,11 +126,16 @@ def _seed_random(o, key):
     super(random.Random, o).seed(seed)
     o.gauss_next = None
 
-_kinds = {np.random.Generator: (lambda o,k: _seed_bits(o.bit_generator, k), lambda o: o.bit_generator.state, lambda o,s: setattr(o.bit_generator, 'state', s)),
-          np.random.BitGenerator: (_seed_bits, lambda o: o.state, lambda o,s: setattr(o, 'state', s)),
-          np.random.RandomState: (_seed_random_state, lambda o: o.get_state(legacy=False), lambda o,s: o.set_state(s)),
-          random.Random: (_seed_random, lambda o: o.getstate(), lambda o,s: o.setstate(s)),
-          torch.Generator: (lambda o,k: o.manual_seed(unpack('<Q', k[:8])[0]), lambda o: o.get_state(), lambda o,s: o.set_state(s))}
+def _set_bits(o, s): o.bit_generator.state = s
+def _set_state(o, s): o.state = s
+
+# how each is seeded by a key, how its state is had, and how it is put back
+_kinds = {
+    np.random.Generator: (lambda o,k: _seed_bits(o.bit_generator, k), lambda o: o.bit_generator.state, _set_bits),
+    np.random.BitGenerator: (_seed_bits, lambda o: o.state, _set_state),
+    np.random.RandomState: (_seed_random_state, lambda o: o.get_state(legacy=False), lambda o,s: o.set_state(s)),
+    random.Random: (_seed_random, lambda o: o.getstate(), lambda o,s: o.setstate(s)),
+    torch.Generator: (lambda o,k: o.manual_seed(unpack('<Q', k[:8])[0]), lambda o: o.get_state(), lambda o,s: o.set_state(s))}
 
 def register_reseed(
     cls:type, # Type of a generator, or of an object that is one
@@ -152,15 +159,18 @@ def _takes_seeds(o):
     o.setstate(state)
     return draws[0]==draws[1]
 
-# %% ../nbs/12_objects.ipynb #1c47a69a
-_atoms = (str,bytes,bytearray,int,float,complex,type(None),PurePath,np.generic,np.dtype,range,slice,torch.dtype,torch.device,torch.Tensor,CodeType,Signature)
+# %% ../nbs/12_objects.ipynb #98bdb00b
+_atoms = (str,bytes,bytearray,int,float,complex,type(None),PurePath,range,slice,np.generic,np.dtype,
+    torch.dtype,torch.device,torch.Tensor,CodeType,Signature)
 
 @lru_cache(maxsize=None)
 def _is_atom(cls): return issubclass(cls, _atoms) and not is_users(cls)
 
 def is_atom(o): return _is_atom(type(o))
 
-def _key_step(i, k): return f'[{k!r}]' if type(k) in (str,bytes,bool,type(None)) else f'[{i}]'  # torch numbers hooks through the whole process
+def _key_step(i, k):
+    "By the key if it is text; torch numbers hooks through the whole process"
+    return f'[{k!r}]' if type(k) in (str,bytes,bool,type(None)) else f'[{i}]'
 
 def _inner_types(cls, os):
     "The types of what objects of type `cls` hold, if that can be had at once"
@@ -195,6 +205,7 @@ def _elements(o):
     elif isinstance(o, (set,frozenset)): yield from (('{}',v) for v in o)
     else: yield from ((f'[{i}]',v) for i,v in enumerate(o))
 
+# %% ../nbs/12_objects.ipynb #dd699dce
 def _module_parts(module, names, seen=()):
     "What code that uses `module` and these attributes leads to; in an installed one that is its generators"
     for n in names:
@@ -220,10 +231,13 @@ def _class_parts(cls):
     yield from ((f'.{k}',v) for k,v in list(vars(cls).items()))
     yield from ((f':{c.__qualname__}',c) for c in (*cls.__bases__, type(cls)))
 
-def _own_parts(module): return () if is_installed(module.__name__) else [(f'.{k}',v) for k,v in list(vars(module).items()) if k!='__builtins__']
+def _own_parts(module):
+    if is_installed(module.__name__): return ()
+    return [(f'.{k}',v) for k,v in list(vars(module).items()) if k!='__builtins__']
 
 def _cell_parts(cell): return () if cell==CellType() else [('',cell.cell_contents)]
 
+# %% ../nbs/12_objects.ipynb #521142ab
 def _module_children(m):
     "Layers by their names, and the hooks of its weights, which tensors don't show"
     yield from ((f'.{k}',v) for k,v in list(m._modules.items()))
@@ -231,14 +245,19 @@ def _module_children(m):
         for n in ('_backward_hooks','_post_accumulate_grad_hooks'):
             if hooks := getattr(p, n, None): yield f'.{k}.{n}',hooks
 
-_special = {FunctionType:_function_parts, type:_class_parts, ModuleType:_own_parts, CellType:_cell_parts,
-            Function:lambda o: [(f'.{i}',m.implementation) for i,m in enumerate(o.methods)], local:lambda o: [*((f'.{k}',v) for k,v in vars(o).items()), (':class',type(o))], BuiltinFunctionType:lambda o: [('.__self__',o.__self__)], ref:lambda o: [('()',o())]}
+def _local_parts(o): return [*((f'.{k}',v) for k,v in vars(o).items()), (':class',type(o))]
+
+_special = {
+    FunctionType:_function_parts, type:_class_parts, ModuleType:_own_parts, CellType:_cell_parts, local:_local_parts,
+    Function:lambda o: [(f'.{i}',m.implementation) for i,m in enumerate(o.methods)],
+    BuiltinFunctionType:lambda o: [('.__self__',o.__self__)], ref:lambda o: [('()',o())]}
 
 @lru_cache(maxsize=None)
 def _how(cls):
     "For objects of `cls`: its special parts, whether it is a container, what lies in slots, the nearest class of the user's"
     special = next((_special[c] for c in cls.__mro__ if c in _special), None)
-    slots = [(n,d) for c in cls.__mro__ for n,d in vars(c).items() if type(d) is MemberDescriptorType and n!='__dict__'] if special is None else []
+    members = () if special else ((n,d) for c in cls.__mro__ for n,d in vars(c).items())
+    slots = [(n,d) for n,d in members if type(d) is MemberDescriptorType and n!='__dict__']
     container = issubclass(cls, (dict,list,tuple,set,frozenset,deque,np.ndarray,MappingProxyType))
     return special,container,slots,next(filter(is_users, cls.__mro__), None)
 
@@ -284,7 +303,12 @@ def walk_objects(
             parts = ((path+step, x) for step,x in parts_of(o) if not (_is_atom(type(x)) or type(x) in _plain_containers and not x))
             todo.extend(islice(parts, most+1))
 
-# %% ../nbs/12_objects.ipynb #bdd2bdcd
+# %% ../nbs/12_objects.ipynb #eda64071
+def _is_mine(o):
+    "Is it a function of the user's, or an object of a class of the user's?"
+    if isinstance(o, FunctionType): return not is_installed(o.__module__ or '__main__')
+    return is_users(o if isinstance(o, type) else type(o))
+
 class Generators:
     "The generators that objects lead to"
     def __init__(self,
@@ -309,7 +333,7 @@ class Generators:
     )->str: # Its name
         "The last function, or object of a class, of the user's on the way to a generator"
         way = [o for p,o in walk_objects(self.roots, skip=self.skip) if path.startswith(p) and path[len(p):len(p)+1] in ('', *'.[:{(')]
-        mine = [o for o in way if isinstance(o, FunctionType) and not is_installed(o.__module__ or '__main__') or is_users(o if isinstance(o, type) else type(o))]
+        mine = list(filter(_is_mine, way))
         return getattr(mine[-1], '__qualname__', type(mine[-1]).__name__) if mine else path.partition('.')[0]
 
     @cached_property
@@ -331,7 +355,8 @@ class Generators:
     ):
         "These generators but for those found there"
         res = object.__new__(Generators)
-        res.__dict__.update({n:getattr(self, n) for n in ('roots','skip','unkeyed','left_out','shared','lost')}, found=[(p,o) for p,o in self.found if not p.startswith(root)])
+        kept = {n:getattr(self, n) for n in ('roots','skip','unkeyed','left_out','shared','lost')}
+        res.__dict__.update(kept, found=[(p,o) for p,o in self.found if not p.startswith(root)])
         return res
 
     def __len__(self): return len(self.found)
@@ -342,6 +367,7 @@ class Generators:
         self._find()
         return vars(self)[name]
 
+# %% ../nbs/12_objects.ipynb #38ae2580
 def opaque(cls):
     "A class decorator: nobody looks into objects of `cls`"
     _special[cls] = _nothing
@@ -350,6 +376,6 @@ def opaque(cls):
 def _nothing(o): return ()
 
 @lru_cache(maxsize=None)
-def is_opaque(cls): return any(_special.get(c) is _nothing or c.__module__.startswith('fastai_repro.') for c in cls.__mro__)  # what is ours tells nothing about a training
+def is_opaque(cls): return any(_special.get(c) is _nothing or c.__module__.startswith('fastai_repro.') for c in cls.__mro__)
 
-opaque(Generators)  # who keeps a list of generators does not hold them
+opaque(Generators)

@@ -24,7 +24,8 @@ from fastai.torch_core import find_bs,num_distrib,to_concat,to_detach,to_device
 from fastai.optimizer import OptimWrapper
 from .digests import digest
 from .seed import home_device
-from .state import named_tensors,register_resume
+from .holders import register_resume
+from .state import named_tensors
 from .loaders import Parts,Shard
 from .manifest import RunManifest
 

@@ -10,7 +10,7 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'record_ru
            'note_files', 'left_behind', 'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress',
            'traced_run', 'failure_text']
 
-# %% ../nbs/36_process.ipynb #de578dfc
+# %% ../nbs/36_process.ipynb #fe3b4454
 import inspect,io,itertools,os,pickle,random,runpy,subprocess,sys,time
 from dataclasses import dataclass,field
 from functools import lru_cache,partial,wraps
@@ -24,19 +24,19 @@ import torch
 from torch.utils.data import DataLoader as TorchLoader
 from fastai.data.load import DataLoader
 from fastai.callback.schedule import LRFinder
-from fastai.callback.core import Callback,CancelFitException,CancelTrainException,CancelValidException
+from fastai.callback.core import Callback,CancelFitException,CancelTrainException,CancelValidException,GatherPredsCallback
 from fastai.learner import Learner
-from .seed import set_seed,_make_deterministic
+from .seed import set_seed,make_deterministic
 from .objects import is_users
+from .session import after_init,key_new_loaders,sort_vocab
 from .archive import launched
 from .manifest import RunWriter
 from .cells import CellNotes
 from .callback import ReproCallback
-from .session import after_init,key_new_loaders,sort_vocab
 from .trace import TraceCallback
 from .traces import steps_in
 
-# %% ../nbs/36_process.ipynb #ce2ca56f
+# %% ../nbs/36_process.ipynb #a8ed6374
 @dataclass
 class RunSpec:
     "What a process is to run, and how"
@@ -87,16 +87,30 @@ class _Until(Callback):
             os._exit(0)
 
 class _Steps(Callback):
-    "Ends each fit after `n` training steps, and each validation in it after as many batches"
-    order = TraceCallback.order+2
-    def __init__(self, n): self.n = n
-    def before_fit(self): self.done = 0
+    "Ends each fit after `n` training steps, and each validation in it after as many batches; but no search for a learning rate"
+    order,pending,alone = TraceCallback.order+2,False,False
+    def __init__(self, n): self.n,self.ours,self.whole = n,False,True
+    def before_fit(self): self.pending = True  # a training, or a validation by itself: the next event says
+    def before_train(self):
+        if self.pending: self.pending,self.done,self.whole = False,0,any(isinstance(o, LRFinder) for o in self.learn.cbs)
+    def before_validate(self):
+        if self.pending: self.pending,self.alone = False,True
+    def _is_predicting(self): return not self.learn.training and any(isinstance(o, GatherPredsCallback) for o in self.learn.cbs)
     def after_batch(self):
+        if self.whole or self.alone or self._is_predicting(): return
         self.done += self.learn.training
-        if self.learn.training and self.done>=self.n: raise CancelTrainException
-        if not self.learn.training and self.learn.iter+1>=self.n: raise CancelValidException
+        self.ours = self.done>=self.n if self.learn.training else self.learn.iter+1>=self.n
+        if self.ours: raise CancelTrainException if self.learn.training else CancelValidException
+    def after_cancel_train(self): self._keep('cancel_train')
+    def after_cancel_validate(self): self._keep('cancel_valid')
+    def _keep(self, flag):
+        "The recorder leaves out the metrics of what was cancelled, and a program may read them"
+        if self.ours and hasattr(self.learn, 'recorder'): setattr(self.learn.recorder, flag, False)
     def after_epoch(self):
-        if self.done>=self.n: raise CancelFitException
+        if not self.whole and not self.alone and self.done>=self.n: raise CancelFitException
+    def after_fit(self):
+        if not self.alone: self.whole = True
+        self.alone = False
 
 class _Sleep(Callback):
     "Keeps the user's callbacks of some classes from doing anything"
@@ -129,7 +143,7 @@ def fix_program(spec):
     key_new_loaders(spec.seed)
     if spec.script and b'fastai.text' in Path(spec.script).read_bytes(): sort_vocab()
 
-# %% ../nbs/36_process.ipynb #2c0581fd
+# %% ../nbs/36_process.ipynb #77ba9226
 _loader_settings = 'num_workers','pin_memory','prefetch_factor','persistent_workers'
 run_settings = *_loader_settings,'threads','hash_seed','cores','processes'
 
@@ -142,7 +156,8 @@ def _vary_torch(settings):
     def init(self, *args, **kwargs):
         bound = inspect.signature(plain).bind(self, *args, **kwargs).arguments
         bound.update(settings)
-        if not bound.get('num_workers'): bound = {k:v for k,v in bound.items() if k not in ('prefetch_factor','persistent_workers','timeout','multiprocessing_context')}
+        if not bound.get('num_workers'):
+            bound = {k:v for k,v in bound.items() if k not in ('prefetch_factor','persistent_workers','timeout','multiprocessing_context')}
         bound.pop('self')
         dataset = bound.pop('dataset')
         plain(self, dataset, **{**bound.pop('kwargs', {}), **bound})
@@ -161,7 +176,7 @@ def _take_cores(n):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
     torch.set_num_threads(n)
 
-# %% ../nbs/36_process.ipynb #0f258360
+# %% ../nbs/36_process.ipynb #32a245c5
 def _run_functions(spec):
     sys.path[:] = spec.path
     make_learner,train = pickle.loads(spec.functions)
@@ -183,13 +198,15 @@ def _noted(spec, shell):
     if not spec.notes: return {}
     CellCallbacks.notes = notes = CellNotes(spec.notes, lambda: shell.user_ns, spec.pin)
     def is_code(cell): return cell.cell_type=='code' and cell.source.strip()
-    return dict(preproc=lambda cell: notes.begin(cell.source) if is_code(cell) else None, postproc=lambda cell: notes.end() if is_code(cell) else None)
+    return dict(preproc=lambda cell: notes.begin(cell.source) if is_code(cell) else None,
+                postproc=lambda cell: notes.end() if is_code(cell) else None)
 
 def run_program(spec):
     script = Path(spec.script)
     sys.argv = [str(script), *spec.args]
     sys.path.insert(0, str(script.parent.resolve()))
-    launched.update(script=str(script), args=list(spec.args), seed=spec.seed, fix=spec.fix, strict=spec.strict, trace=spec.trace and os.path.abspath(spec.trace))
+    launched.update(script=str(script), args=list(spec.args), seed=spec.seed, fix=spec.fix, strict=spec.strict,
+                    trace=spec.trace and os.path.abspath(spec.trace))
     if script.suffix=='.ipynb': _run_notebook(spec)
     else: runpy.run_path(str(script), run_name='__main__')
 
@@ -199,7 +216,7 @@ def run_child(
     "What the new process does"
     spec = RunSpec(**pickle.loads(Path(file).read_bytes()))
     if spec.seed is not None: set_seed(spec.seed, strict=spec.strict)
-    elif spec.strict: _make_deterministic(True, False)
+    elif spec.strict: make_deterministic(True, False)
     apply_vary(spec.vary)
     if spec.fix: fix_program(spec)
     if spec.manifest: record_runs(spec.manifest, spec.seed)
@@ -209,7 +226,7 @@ def run_child(
     after_init(Learner, partial(equip_learner, spec))
     (run_program if spec.script else _run_functions)(spec)
 
-# %% ../nbs/36_process.ipynb #2d99b41c
+# %% ../nbs/36_process.ipynb #7955bcef
 def fix_clock():
     "A clock that begins at the same time in every run, and goes on by a millisecond at every look"
     ticks = itertools.count(1_700_000_000_000)
@@ -226,15 +243,18 @@ def fix_seeds():
         setattr(module, name, partial(_call_with, getattr(torch, 'manual_seed') if module is torch else getattr(module, name)))
     for module,name in ((np.random,'default_rng'), (np.random,'RandomState')):
         plain = getattr(module, name)
-        if not isinstance(plain, type): setattr(module, name, lambda seed=None: plain(42 if seed is None or isinstance(seed, Integral) else seed))
+        if not isinstance(plain, type):
+            setattr(module, name, lambda seed=None: plain(42 if seed is None or isinstance(seed, Integral) else seed))
 
 def _call_with(f, *args, **kwargs): return f(42)
 
 fixed_sources = dict(clock=fix_clock, system=fix_system, seeds=fix_seeds)
 
-# %% ../nbs/36_process.ipynb #35366757
-_not_ours = {'wandb','mlruns','mlartifacts','runs','tb_logs','.neptune','.comet-runs','.cache','.config','.matplotlib','.ipython','.jupyter','.triton','.git','__pycache__','site-packages','dist-packages'}
-_system = tuple({os.path.realpath(o) for o in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))} | {'/proc','/sys','/dev','/etc','/usr'})
+# %% ../nbs/36_process.ipynb #b306f794
+_not_ours = {'wandb','mlruns','mlartifacts','runs','tb_logs','.neptune','.comet-runs','.cache','.config','.matplotlib','.ipython',
+             '.jupyter','.triton','.git','__pycache__','site-packages','dist-packages'}
+_system = tuple({os.path.realpath(o) for o in (sys.prefix, sys.base_prefix, os.path.dirname(os.__file__))} | {'/proc','/sys','/dev','/etc',
+                                                                                          '/usr'})
 
 @lru_cache(maxsize=10_000)
 def _is_programs(path): return not path.startswith(_system) and not _not_ours & {*Path(path).parts} and not path.endswith('.pyc')
@@ -264,7 +284,10 @@ def _changed(path):
     try: return os.stat(path).st_mtime_ns
     except OSError: return 0
 
-def _lines(file): return [(k,int(t),p) for k,t,p in (l.split('\t', 2) for l in Path(file).read_text(errors='surrogateescape').splitlines())] if Path(file).exists() else []
+def _lines(file):
+    if not Path(file).exists(): return []
+    lines = Path(file).read_text(errors='surrogateescape').splitlines()
+    return [(k,int(t),p) for k,t,p in (l.split('\t', 2) for l in lines)]
 
 def left_behind(
     before:str, # What `note_files` wrote in one run
@@ -276,13 +299,16 @@ def left_behind(
     written,res = set(),[]
     for kind,changed,path in y[1:]:
         if kind=='w': written.add(path)
-        elif path not in written and x[0][1]<=changed<y[0][1] and (kind=='r' or path.startswith(os.getcwd()+os.sep)): res.append((kind=='l', path))
+        elif path not in written and x[0][1]<=changed<y[0][1] and (kind=='r' or path.startswith(os.getcwd()+os.sep)):
+            res.append((kind=='l', path))
     return [path for _,path in sorted(dict.fromkeys(res))]
 
-# %% ../nbs/36_process.ipynb #90c5c505
-_start = 'import sys; sys.path.remove(""); from fastai_repro.process import run_child; run_child(sys.argv[1])'  # a file of the user in this folder must not hide a module
+# %% ../nbs/36_process.ipynb #b42581a7
+# a file of the user in this folder must not hide a module
+_start = 'import sys; sys.path.remove(""); from fastai_repro.process import run_child; run_child(sys.argv[1])'
 
-no_trackers = {'WANDB_MODE':'disabled', 'COMET_AUTO_LOG_DISABLE':'1', 'COMET_START_ONLINE':'0', 'COMET_MODE':'disabled', 'NEPTUNE_MODE':'debug', 'MLFLOW_TRACKING_URI':'sqlite:///:memory:'}
+no_trackers = {'WANDB_MODE':'disabled', 'COMET_AUTO_LOG_DISABLE':'1', 'COMET_START_ONLINE':'0', 'COMET_MODE':'disabled',
+               'NEPTUNE_MODE':'debug', 'MLFLOW_TRACKING_URI':'sqlite:///:memory:'}
 
 def _env(spec):
     "The environment variables of the process"
@@ -312,14 +338,15 @@ def pickle_functions(o):
     Pickler(f).dump(o)
     return f.getvalue()
 
-# %% ../nbs/36_process.ipynb #49a91519
+# %% ../nbs/36_process.ipynb #b1dad6bd
 class ProgramFailed(Exception):
     "The program that was to be verified failed, or trained nothing"
 
 def _lines_in(path): return path.read_bytes().count(b'"phase":"train"') if path.exists() else 0
 
 def show_progress(progress, text, end='\n'):
-    if progress and (end=='\n' or sys.stderr.isatty()): print(('\r' if sys.stderr.isatty() else '') + text, end=end, file=sys.stderr, flush=True)
+    if progress and (end=='\n' or sys.stderr.isatty()):
+        print(('\r' if sys.stderr.isatty() else '') + text, end=end, file=sys.stderr, flush=True)
 
 def traced_run(
     spec:RunSpec, # What to run
@@ -348,5 +375,6 @@ def failure_text(code, log, title):
     "What a program printed from its first traceback on, or last, and how it ended"
     lines = log.read_text(errors='replace').splitlines()
     first = next((i for i,l in enumerate(lines) if 'Traceback (most recent call last)' in l), max(0, len(lines)-60))
-    why = f'ended with status {code}' if code>0 else f'was killed by signal {-code}' if code<0 else 'trained nothing: no `Learner` made a training step'
+    nothing = 'trained nothing: no `Learner` made a training step'
+    why = f'ended with status {code}' if code>0 else f'was killed by signal {-code}' if code<0 else nothing
     return '\n'.join([*lines[first:], f'{title}: the program {why}'])

@@ -18,7 +18,7 @@ from xxhash import xxh3_128_hexdigest
 from .digests import digest
 from .objects import is_atom,walk_objects
 
-# %% ../nbs/16_rehearsal.ipynb #f5aa78db
+# %% ../nbs/16_rehearsal.ipynb #a1c5407e
 class _OnDevice:
     "The bits of a tensor that is not on the CPU"
     def __init__(self, t): self.t = t.clone().view(torch.uint8)
@@ -43,7 +43,8 @@ def bits_of(
     if isinstance(o, torch.Tensor):
         try: return [*head, str(o.dtype), tuple(o.shape), _tensor_bits(o)]
         except (RuntimeError,TypeError,NotImplementedError): return head  # a nested tensor, say, has no bits that are known here
-    if isinstance(o, np.ndarray) and not o.dtype.hasobject: return [*head, o.dtype.str, o.shape, xxh3_128_hexdigest(np.ascontiguousarray(o).tobytes())]
+    if isinstance(o, np.ndarray) and not o.dtype.hasobject:
+        return [*head, o.dtype.str, o.shape, xxh3_128_hexdigest(np.ascontiguousarray(o).tobytes())]
     if is_atom(o): return [*head, digest(o) if isinstance(o, (float,np.generic)) else repr(o)]
     if isinstance(o, Image.Image): return [*head, o.mode, o.size, xxh3_128_hexdigest(o.tobytes())]
     if id(o) in seen: return [*head, seen[id(o)][0]]

@@ -14,12 +14,16 @@ import torch
 from .files import atomic_open
 from .record import RunManifest
 from .environment import machine_fields,package_fields
-from .manifest import RunWriter,item_list
+from .contents import item_list
+from .manifest import RunWriter
 
-# %% ../nbs/27_rerun.ipynb #a63884a3
+# %% ../nbs/27_rerun.ipynb #33a7d75f
 def _by_name(items): return {k:v for ns,cs in zip(items['names'], items['contents']) for k,v in zip(ns, cs or [None]*len(ns))}
 
-def _some(what, names): return f"{len(names):,} {'item was' if len(names)==1 else 'items were'} {what} ({', '.join(sorted(names)[:3])}{', ...' if len(names)>3 else ''})" if names else ''
+def _some(what, names):
+    if not names: return ''
+    first = ', '.join(sorted(names)[:3]) + (', ...' if len(names)>3 else '')
+    return f"{len(names):,} {'item was' if len(names)==1 else 'items were'} {what} ({first})"
 
 _data = {'data.n':'another number of items', 'data.items':'other items', 'data.content':'other contents', 'data.labels':'other labels'}
 
@@ -33,19 +37,25 @@ def data_changes(
     res = []
     if items and here:
         a,b = _by_name(items),_by_name(here)
-        res = [_some('added', b.keys()-a.keys()), _some('removed', a.keys()-b.keys()), _some('changed', [k for k in a.keys() & b.keys() if a[k]!=b[k]])]
+        res = [_some('added', b.keys()-a.keys()), _some('removed', a.keys()-b.keys()),
+               _some('changed', [k for k in a.keys() & b.keys() if a[k]!=b[k]])]
     res = [o for o in res if o]
-    return res or [f"{text} (`{k}`: {str(then[k])[:16]}, now {str(now[k])[:16]})" for k,text in _data.items() if k in then and k in now and then[k]!=now[k]]
+    return res or [f"{text} (`{k}`: {str(then[k])[:16]}, now {str(now[k])[:16]})" for k,text in _data.items()
+                   if k in then and k in now and then[k]!=now[k]]
 
-# %% ../nbs/27_rerun.ipynb #454c3152
-def _has(device): return device in (None, 'cpu') or device=='cuda' and torch.cuda.is_available() or device=='mps' and torch.backends.mps.is_available()
+# %% ../nbs/27_rerun.ipynb #830813aa
+def _has(device):
+    return device in (None, 'cpu') or device=='cuda' and torch.cuda.is_available() or device=='mps' and torch.backends.mps.is_available()
 
 def device_refused(
     fields:dict # Of the record
 )->str|None:
     "Why the record's device can't be had"
     device = fields.get('learner.device')
-    if not _has(device): return f"`learner.device` is {device!r} in the record ({fields.get('gpu.name') or 'no name recorded'}), and there is none here: other kernels give other bits. Replay it on a machine that has one"
+    if not _has(device):
+        name = fields.get('gpu.name') or 'no name recorded'
+        return (f"`learner.device` is {device!r} in the record ({name}), and there is none here: other kernels give other bits. "
+                "Replay it on a machine that has one")
 
 def warnings_of(
     then:dict, # Fields of the record
@@ -56,12 +66,14 @@ def warnings_of(
     known = {k:v for k,v in then.items() if k in now or k.startswith('packages.') and not used}
     found = RunManifest(known).diff(RunManifest({k:v for k,v in now.items() if k in known}))
     skip = 'end.','data.','code.commit','code.diff','code.cells'
-    return [f'`{o.field}` is {_text(o.b)} here and {_text(o.a)} in the record, which {"changes" if o.group=="changes" else "may change"} the result: {o.why}' for o in found
-            if o.group in ('changes','may') and not o.field.startswith(skip) and (not used or not o.field.startswith('packages.') or o.field[9:] in used)]
+    says = dict(changes='changes', may='may change')
+    return [f'`{o.field}` is {_text(o.b)} here and {_text(o.a)} in the record, which {says[o.group]} the result: {o.why}' for o in found
+            if o.group in ('changes','may') and not o.field.startswith(skip)
+            and (not used or not o.field.startswith('packages.') or o.field[9:] in used)]
 
 def _text(v): return s if len(s := json.dumps(v, ensure_ascii=False))<60 else s[:57] + '...'
 
-# %% ../nbs/27_rerun.ipynb #ff768f5d
+# %% ../nbs/27_rerun.ipynb #86fda6b9
 def _tell(plan, **what):
     with atomic_open(Path(plan['out'])/'check.json') as f: json.dump(what, f)
 
@@ -74,14 +86,16 @@ def _stop(plan, **what):
 def watch(
     file:str # What to compare with, as JSON
 ):
-    "In the process of a program: compare data, machine and flags with the record, and stop before the training if it can't come out the same"
+    "In a program's process: compare data, machine and flags with the record, and stop before the training if it can't come out the same"
     plan = json.loads(Path(file).read_text())
     then = RunManifest.load(plan['record']).fields
     if why := device_refused(then): _stop(plan, refused=why)
-    _tell(plan, machine=warnings_of(then, {**machine_fields(torch.device(then.get('learner.device') or 'cpu')), **package_fields(), 'learner.device':then.get('learner.device')}))
+    _tell(plan, machine=warnings_of(then, {**machine_fields(torch.device(then.get('learner.device') or 'cpu')), **package_fields(),
+                                           'learner.device':then.get('learner.device')}))
     def begun(writer, learn):
         if writer.number!=plan['number']: return
         now = writer.manifest.fields
         if data := data_changes(then, now, plan['items'], item_list(learn.dls)): _stop(plan, data=data)
-        _tell(plan, warnings=[o for o in warnings_of(then, now) if not (plan.get('steps') and o.startswith('`learner.callbacks`'))])  # what ends a fit after some steps is a callback
+        # what ends a fit after some steps is a callback
+        _tell(plan, warnings=[o for o in warnings_of(then, now) if not (plan.get('steps') and o.startswith('`learner.callbacks`'))])
     RunWriter.place,RunWriter.begun = (lambda number: Path(plan['out'])/f'{number:04}.json'),begun

@@ -20,7 +20,9 @@ from fastai.callback.schedule import LRFinder
 from fastai.torch_core import default_device
 from .files import locked,older,read_sealed,write_sealed
 from .objects import opaque
-from .state import LearnerState,copy_of,as_plain,from_plain,named_tensors,register_resume
+from .codec import copy_of
+from .holders import as_plain,from_plain,register_resume
+from .state import LearnerState,named_tensors
 from .loaders import batches_taken,has_places
 from .manifest import RunManifest
 from .progress import Shown

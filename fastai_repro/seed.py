@@ -6,7 +6,8 @@ Docs: https://fastai-repro.github.io/fastai_repro/seed.html.md"""
 
 # %% auto #0
 __all__ = ['device_generators', 'get_states', 'set_states', 'global_generators', 'seed_cpu', 'home_device', 'seed_all',
-           'seed_later_too', 'isolated', 'deterministic', 'set_seed', 'noting_models', 'is_seeded', 'seeded']
+           'seed_later_too', 'isolated', 'check_strict', 'make_deterministic', 'deterministic', 'set_seed',
+           'noting_models', 'is_seeded', 'seeded']
 
 # %% ../nbs/10_seed.ipynb #743fa013
 import os,random
@@ -46,8 +47,8 @@ def set_states(
     torch.default_generator.set_state(cpu)
     for g,state in devices: g.set_state(state)
 
-# %% ../nbs/10_seed.ipynb #5f1b6ea5
-_python,_numpy = random.seed.__self__,np.random.mtrand._rand # the global generators, which `random.seed` and `np.random.seed` get to by a longer way
+# %% ../nbs/10_seed.ipynb #d676052f
+_python,_numpy = random.seed.__self__,np.random.mtrand._rand  # the global ones, which `random.seed` gets to by a longer way
 
 def global_generators():
     "The generators that belong to nobody: python's, numpy's with what is inside it, torch's and those of the devices in use"
@@ -111,15 +112,20 @@ def _flags():
 
 def _set_flags(cudnn, algorithms, fill, cublas):
     torch.backends.cudnn.deterministic,torch.backends.cudnn.benchmark = cudnn
-    if algorithms!=_flags()['algorithms']: torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])  # the call imports a lot
+    if algorithms!=_flags()['algorithms']: torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])  # it imports a lot
     torch.utils.deterministic.fill_uninitialized_memory = fill
     if cublas is None: os.environ.pop('CUBLAS_WORKSPACE_CONFIG', None)
     else: os.environ['CUBLAS_WORKSPACE_CONFIG'] = cublas
 
-def _check_strict(strict):
+def check_strict(strict):
+    "Raise a `ValueError` for what `strict` can't be"
     if strict not in (False, True, 'warn'): raise ValueError(f"`strict` must be False, True or 'warn', but it is {strict!r}")
 
-def _make_deterministic(strict, fill):
+def make_deterministic(
+    strict, # False, True or 'warn'
+    fill:bool, # In strict mode, fill uninitialized memory?
+):
+    "Set the flags for good; `deterministic` puts them back"
     flags = _flags()
     flags['cudnn'] = (True, False)
     if strict:
@@ -133,9 +139,9 @@ def deterministic(
     fill:bool=False, # In strict mode, fill uninitialized memory?
 ):
     "Deterministic kernels inside; all flags as they were after it, also after an error"
-    _check_strict(strict)
+    check_strict(strict)
     flags = _flags()
-    try: yield _make_deterministic(strict, fill)
+    try: yield make_deterministic(strict, fill)
     finally: _set_flags(**flags)
 
 # %% ../nbs/10_seed.ipynb #ca036057
@@ -147,12 +153,12 @@ def set_seed(
 )->None:
     "Seed python, numpy and torch on all devices, and child processes' string hashes; set the flags for reproducible kernels"
     s = check_seed(s, 's')
-    _check_strict(strict)
+    check_strict(strict)
     random.seed(s)
     np.random.seed(s%(2**32-1))
     torch.manual_seed(s)
     os.environ['PYTHONHASHSEED'] = str(s%2**32)
-    if reproducible or strict: _make_deterministic(strict, fill)
+    if reproducible or strict: make_deterministic(strict, fill)
 
 # %% ../nbs/10_seed.ipynb #8a9d026d
 _made = WeakSet()  # modules that got their weights under `seeded`

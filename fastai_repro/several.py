@@ -7,13 +7,13 @@ Docs: https://fastai-repro.github.io/fastai_repro/several.html.md"""
 # %% auto #0
 __all__ = ['holm', 'pairs_of', 'Comparisons', 'compare_all']
 
-# %% ../nbs/44_several.ipynb #1ad0ffd0
+# %% ../nbs/44_several.ipynb #c3e77634
 import html,itertools
 import numpy as np
 from .intervals import VERDICTS
-from .comparison import Comparison
 from .paired import STREAMS,paired_runs
 from .process import ProgramFailed
+from fastcore.basics import patch
 
 # %% ../nbs/44_several.ipynb #c5ad871f
 def holm(
@@ -26,7 +26,7 @@ def holm(
     res[order] = np.minimum(np.maximum.accumulate(ps[order]*(m-np.arange(m))), 1)
     return res
 
-# %% ../nbs/44_several.ipynb #bab027a7
+# %% ../nbs/44_several.ipynb #d28a2ed9
 def pairs_of(
     names, # Names of the settings
     reference=None, # The one to compare with; default: the first. 'all': every one with every other
@@ -82,37 +82,41 @@ class Comparisons:
         table = ('  '.join(x.ljust(w) for x,w in zip(r, widths)).rstrip() for r in rows)
         return '\n'.join([self._title(), *table, *(f'  {o}' for o in notes)])
 
-    def _repr_html_(self):
-        cells = lambda r, tag: '<tr>' + ''.join(f'<{tag} style="text-align:left">{html.escape(o)}</{tag}>' for o in r) + '</tr>'
-        rows = ''.join(cells(r, 'td') for r in self._rows())
-        return f'<p><b>{html.escape(self._title())}</b></p><table>{cells(self._head, "th")}{rows}</table>'
+# %% ../nbs/44_several.ipynb #5a393e90
+@patch
+def _repr_html_(self:Comparisons):
+    cells = lambda r, tag: '<tr>' + ''.join(f'<{tag} style="text-align:left">{html.escape(o)}</{tag}>' for o in r) + '</tr>'
+    rows = ''.join(cells(r, 'td') for r in self._rows())
+    return f'<p><b>{html.escape(self._title())}</b></p><table>{cells(self._head, "th")}{rows}</table>'
 
-    def as_dict(self)->dict:
-        "The family for a file"
-        each = zip(self.comparisons, self.p, self.verdicts.values())
-        return dict(confidence=self.confidence, comparisons=[dict(o.as_dict(), p_holm=float(p), verdict=v) for o,p,v in each])
+@patch
+def as_dict(self:Comparisons)->dict:
+    "The family for a file"
+    each = zip(self.comparisons, self.p, self.verdicts.values())
+    return dict(confidence=self.confidence, comparisons=[dict(o.as_dict(), p_holm=float(p), verdict=v) for o,p,v in each])
 
-    def plot(self, ax=None):
-        "The differences with their intervals"
-        from matplotlib import pyplot as plt
-        if ax is None: ax = plt.subplots(figsize=(6, 0.6+0.4*len(self)), layout='constrained')[1]
-        colors = dict(zip(VERDICTS, ('gray','tab:green','tab:red','tab:blue')))
-        for i,(c,v) in enumerate(zip(self.comparisons, self.verdicts.values())):
-            low,high = (np.clip(o, *_reach(self.comparisons)) for o in c.interval)
-            ax.plot([low, high], [i, i], color=colors[v])
-            ax.plot(c.difference, i, 'o', color=colors[v])
-        ax.axvline(0, color='black', lw=0.8)
-        ax.set_yticks(range(len(self)), [f'{b} - {a}' for a,b in self.pairs])
-        ax.set_ylim(len(self)-0.5, -0.5)
-        ax.set_xlabel(self.comparisons[0].metric or 'difference')
-        return ax
+@patch
+def plot(self:Comparisons, ax=None):
+    "The differences with their intervals"
+    from matplotlib import pyplot as plt
+    if ax is None: ax = plt.subplots(figsize=(6, 0.6+0.4*len(self)), layout='constrained')[1]
+    colors = dict(zip(VERDICTS, ('gray','tab:green','tab:red','tab:blue')))
+    for i,(c,v) in enumerate(zip(self.comparisons, self.verdicts.values())):
+        low,high = (np.clip(o, *_reach(self.comparisons)) for o in c.interval)
+        ax.plot([low, high], [i, i], color=colors[v])
+        ax.plot(c.difference, i, 'o', color=colors[v])
+    ax.axvline(0, color='black', lw=0.8)
+    ax.set_yticks(range(len(self)), [f'{b} - {a}' for a,b in self.pairs])
+    ax.set_ylim(len(self)-0.5, -0.5)
+    ax.set_xlabel(self.comparisons[0].metric or 'difference')
+    return ax
 
 def _reach(comparisons):
     "Ends of the picture: infinite intervals end there"
     ends = [o for c in comparisons for o in (*c.interval, c.difference) if np.isfinite(o)]
     return min(ends),max(ends)
 
-# %% ../nbs/44_several.ipynb #0d8b725e
+# %% ../nbs/44_several.ipynb #62672928
 def compare_all(
     train, # `train(seed=..., **setting)`: trains and returns the learner, a number or a dict of numbers
     settings:dict, # Names, each with a dict of keyword arguments for `train`

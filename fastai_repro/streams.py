@@ -14,14 +14,15 @@ from numbers import Integral
 # %% ../nbs/00_streams.ipynb #111f67ff
 SCHEME = 2  # version of the hash: other streams are a breaking change of the package
 
-# %% ../nbs/00_streams.ipynb #223fe8a2
+# %% ../nbs/00_streams.ipynb #eb18246a
 def check_seed(
     seed:int, # An integer from 0 to 2**64-1
     name:str='seed', # What the caller calls it, for the error
 )->int: # `seed` as a python `int`
     "`seed` if it is one"
     if isinstance(seed, bool) or not isinstance(seed, Integral):
-        raise TypeError(f"`{name}` must be an integer from 0 to 2**64-1, but it is {seed!r} ({type(seed).__name__}): pass for example `{name}=42`")
+        raise TypeError(f"`{name}` must be an integer from 0 to 2**64-1, but it is {seed!r} ({type(seed).__name__}): "
+            f"pass for example `{name}=42`")
     if not 0<=seed<2**64: raise ValueError(f"`{name}` must lie between 0 and 2**64-1, but it is {seed}: pass for example `{name}=42`")
     return int(seed)
 

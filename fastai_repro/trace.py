@@ -35,13 +35,16 @@ from .objects import Generators,is_installed,is_users,opaque
 from .rehearsal import bits_of,culprit
 from .layers import find_nondeterministic
 from .environment import hash_seed
-from .callback import _QuickCallback,repro_of
+from .callback import QuickCallback,repro_of
 from .fingerprint import as_hex,fingerprint_of,generator_states,plan_of,row_fingerprints
 
-# %% ../nbs/32_trace.ipynb #6e9e88a8
-_outside = dict(urandom='os.urandom', SystemRandom='random.SystemRandom', getrandom='os.getrandom', token_bytes='secrets', uuid4='uuid4', default_rng='a generator of its own',
-                RandomState='a generator of its own', Generator='a generator of its own', time='the clock', time_ns='the clock', perf_counter='the clock', monotonic='the clock', now='the clock', today='the clock')
-_drawing = 'random rand randn randint randrange uniform normal choice choices shuffle sample permutation randperm bernoulli multinomial rand_like randn_like uniform_ normal_ bernoulli_'.split()
+# %% ../nbs/32_trace.ipynb #379c032f
+_outside = dict(urandom='os.urandom', SystemRandom='random.SystemRandom', getrandom='os.getrandom', token_bytes='secrets', uuid4='uuid4',
+                default_rng='a generator of its own',
+                RandomState='a generator of its own', Generator='a generator of its own', time='the clock', time_ns='the clock',
+                perf_counter='the clock', monotonic='the clock', now='the clock', today='the clock')
+_drawing = '''random rand randn randint randrange uniform normal choice choices shuffle sample permutation randperm bernoulli multinomial
+rand_like randn_like uniform_ normal_ bernoulli_'''.split()
 _known = ('torch','fastai','fastcore','fasttransform','fastprogress','timm','torchvision','builtins','fastai_repro')
 
 def _names_in(code):
@@ -54,11 +57,12 @@ def _functions(o):
     if isinstance(o, MethodType): return [o.__func__]
     if isinstance(o, FunctionType): return [o]
     fs = [f for c in type(o).__mro__ if c.__module__.split('.')[0] not in _known for f in vars(c).values()]
-    return [g for f in [*fs, *vars(o).values()] if isinstance(f, (Function,FunctionType,MethodType)) for g in _functions(f)] if hasattr(o, '__dict__') else []
+    if not hasattr(o, '__dict__'): return []
+    return [g for f in [*fs, *vars(o).values()] if isinstance(f, (Function,FunctionType,MethodType)) for g in _functions(f)]
 
 def draws_of(
     o, # Transform, layer, callback or function
-)->list: # What it draws from that the usual seeds don't reach, in words; `['global']` if there is no such thing, but it names functions that draw
+)->list: # What it draws from that the usual seeds don't reach, in words; `['global']` if it only names functions that draw
     "Where `o` gets random numbers from"
     fs = [f for f in _functions(o) if f.__module__.split('.')[0] not in _known]
     names = set().union(*(_names_in(f.__code__) for f in fs))
@@ -69,7 +73,7 @@ def _holds_generator(o):
     others = [*o.children()] if isinstance(o, nn.Module) else [getattr(o, '__dict__', {}).get(k) for k in ('learn','_learn')]
     return len(Generators(dict(o=o), skip=others))>0
 
-# %% ../nbs/32_trace.ipynb #dc019787
+# %% ../nbs/32_trace.ipynb #cf92cdf0
 def _tensors_in(o):
     if isinstance(o, torch.Tensor): yield o
     elif isinstance(o, dict): yield from chain.from_iterable(map(_tensors_in, o.values()))
@@ -83,29 +87,33 @@ def environment():
     return dict(python=platform.python_version(), torch=torch.__version__, fastai=fastai.__version__, numpy=np.__version__,
         cpu=torch.backends.cpu.get_cpu_capability(), threads=torch.get_num_threads(), gpu=torch.cuda.get_device_name() if on else None,
         hash_seed=hash_seed(), cublas=os.environ.get('CUBLAS_WORKSPACE_CONFIG'),
-        cudnn=torch.backends.cudnn.version() if on else None, cudnn_deterministic=torch.backends.cudnn.deterministic, cudnn_benchmark=torch.backends.cudnn.benchmark,
-        deterministic=torch.are_deterministic_algorithms_enabled(), precision=torch.get_float32_matmul_precision(), cudnn_tf32=torch.backends.cudnn.allow_tf32)
+        cudnn=torch.backends.cudnn.version() if on else None, cudnn_deterministic=torch.backends.cudnn.deterministic,
+        cudnn_benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.are_deterministic_algorithms_enabled(), precision=torch.get_float32_matmul_precision(),
+        cudnn_tf32=torch.backends.cudnn.allow_tf32)
 
-# %% ../nbs/32_trace.ipynb #1a8cf030
+# %% ../nbs/32_trace.ipynb #433cd0f6
 trace_levels = 'epoch','step','layer'
 _encode = json.JSONEncoder(separators=(',',':')).encode
 
 @opaque
-class TraceCallback(_QuickCallback):
+class TraceCallback(QuickCallback):
     "Writes the bits of each training to a file, a line of JSON a step"
     only_watches = True
     order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names','_plans')
-    _pending,_active,_nested,_row,_coming,_todo,_handles,_parts,_sampled,_names,_plans,_probing = False,False,False,None,None,(),(),(),(),{},{},False
+    _pending,_active,_nested,_probing,_row,_coming = False,False,False,False,None,None
+    _todo,_handles,_parts,_sampled,_names,_plans = (),(),(),(),{},{}
 
     def __init__(self,
         path, # File to append to
         level:str='step', # 'epoch', 'step', or 'layer' to look closer
-        probe:tuple|None=None, # Fit and step where what is made is made again, to see whether it repeats: batch, modules (at level 'layer'), loss and step
+        probe:tuple|None=None, # Fit and step where batch, modules (at level 'layer'), loss and step are made again: do they repeat?
     ):
         if level not in trace_levels: raise ValueError(f"`level` must be 'epoch', 'step' or 'layer', but it is {level!r}")
         self.path,self.level,self.probe = _of_rank(Path(path)),level,probe
         if self.path.is_dir(): raise ValueError(f"`path` is {str(path)!r}, which is a folder: pass the name of a file in it")
-        if not self.path.parent.is_dir(): raise ValueError(f"`path` is {str(path)!r}, but there is no folder {str(self.path.parent)!r}: make it first")
+        if not self.path.parent.is_dir():
+            raise ValueError(f"`path` is {str(path)!r}, but there is no folder {str(self.path.parent)!r}: make it first")
 
     def _write(self, line):
         with open(self.path, 'ab') as f: f.write(_encode(line).encode() + b'\n')
@@ -122,7 +130,7 @@ class TraceCallback(_QuickCallback):
             self._write(dict(kind='end', fit=self._fit))
         self._nested = False
 
-# %% ../nbs/32_trace.ipynb #b659d7b9
+# %% ../nbs/32_trace.ipynb #09cf279d
 def _param_groups(opt): return opt.param_lists if hasattr(opt, 'param_lists') else [g['params'] for g in opt.param_groups]
 
 def _parts_of(model): return [d for m in model.modules() for d in (m._parameters, m._buffers)]
@@ -133,7 +141,8 @@ def _named_tensors(model): return dict([*model.named_parameters(), *model.named_
 
 def _opt_states(opt):
     state = opt.opt.state if isinstance(opt, OptimWrapper) else getattr(opt, 'state', {})
-    return {p:[v if isinstance(v, torch.Tensor) else torch.tensor(float(v)) for k,v in state[p].items() if isinstance(v, (torch.Tensor,int,float))]
+    return {p:[v if isinstance(v, torch.Tensor) else torch.tensor(float(v)) for v in state[p].values()
+               if isinstance(v, (torch.Tensor,int,float))]
             for pg in _param_groups(opt) for p in pg if p in state}
 
 def suspects_of(
@@ -141,10 +150,12 @@ def suspects_of(
 )->dict: # By part, name and source. A hint, no proof: what is named need not move anything
     "The user's transforms, layers and callbacks whose code names something that draws, by what they are part of"
     dl = learn.dls.train
-    tfms = [*_tfms_of(getattr(dl, 'dataset', None)), *(f for e in ('after_item','before_batch','after_batch') for f in getattr(getattr(dl, e, None), 'fs', []))]
+    tfms = [*_tfms_of(getattr(dl, 'dataset', None)), *(f for e in ('after_item','before_batch','after_batch')
+                                                       for f in getattr(getattr(dl, e, None), 'fs', []))]
     if not isinstance(getattr(dl, 'dataset', None), (type(None),list)) and not tfms: tfms = [dl.dataset]
     parts = dict(data=[(getattr(o, 'name', type(o).__name__), o) for o in tfms], model=list(learn.model.named_modules()),
-                 callbacks=[(type(o).__name__, o) for o in learn.cbs], optimizer=[('optimizer', learn.opt), *((f.__name__, f) for f in getattr(learn.opt, 'cbs', []) if hasattr(f, '__name__'))])
+                 callbacks=[(type(o).__name__, o) for o in learn.cbs],
+                 optimizer=[('optimizer', learn.opt), *((f.__name__, f) for f in getattr(learn.opt, 'cbs', []) if hasattr(f, '__name__'))])
     found = {k:{name or type(o).__name__:d for name,o in v if (d := draws_of(o))} for k,v in parts.items()}
     return {k:v for k,v in found.items() if v}
 
@@ -154,14 +165,16 @@ def _held(learn):
     "The states of the generators that transforms, layers, loss and callbacks hold, by path"
     dl = learn.dls.train
     data = {k:o for k in ('dataset','after_item','before_batch','after_batch','collate_fn') if (o := getattr(dl, k, None)) is not None}
-    held = Generators(dict(data, model=learn.model, loss=learn.loss_func, **{f'callback {type(o).__name__}':_own_attributes(o) for o in learn.cbs}), skip=[learn, learn.dls, learn.opt])
+    held = Generators(dict(data, model=learn.model, loss=learn.loss_func,
+                           **{f'callback {type(o).__name__}':_own_attributes(o) for o in learn.cbs}), skip=[learn, learn.dls, learn.opt])
     return {path:xxh3_64_hexdigest(repr(bits_of(state)).encode()) for (path,_),state in zip(held.found, held.states())}
 
 def _own_attributes(cb): return {k:v for k,v in vars(cb).items() if k not in ('learn','_learn')}
 
 def _order(o):
     "A list of names and numbers: a hash of it as it is, and sorted"
-    if not isinstance(o, (list,tuple,L)) or not len(o) or len(o)>200_000 or not all(isinstance(x, (str,int,float,os.PathLike)) for x in (o[0],o[-1])): return None
+    if not isinstance(o, (list,tuple,L)) or not 0<len(o)<=200_000: return None
+    if not all(isinstance(x, (str,int,float,os.PathLike)) for x in (o[0],o[-1])): return None
     try: names = [os.fsencode(x) if isinstance(x, (str,os.PathLike)) else repr(x).encode() for x in o]
     except TypeError: return None
     return [xxh3_64_hexdigest(b'\0'.join(x)) for x in (names, sorted(names))]
@@ -183,7 +196,9 @@ def _place_of_fit():
     "File and line of the user's own code that began this training"
     f = sys._getframe()
     while f:
-        if not is_installed(f.f_globals.get('__name__') or '__main__') and (not f.f_code.co_filename.startswith('<') or f.f_code.co_filename.startswith('<ipython')): return [f.f_code.co_filename, f.f_lineno]
+        file = f.f_code.co_filename
+        is_a_file = not file.startswith('<') or file.startswith('<ipython')
+        if is_a_file and not is_installed(f.f_globals.get('__name__') or '__main__'): return [file, f.f_lineno]
         f = f.f_back
 
 def _sample(params, n=4):
@@ -192,7 +207,7 @@ def _sample(params, n=4):
 
 def _pick(p, n=4): return p.detach().reshape(-1)[::max(1, p.numel()//n)][:n].float()
 
-# %% ../nbs/32_trace.ipynb #78bead39
+# %% ../nbs/32_trace.ipynb #916595e6
 def _nondeterministic(model):
     "Layers without a deterministic CUDA kernel, where they run on CUDA"
     return {o.name:f'{o.kind}: {o.reason}' for o in find_nondeterministic(model)} if next(model.parameters()).is_cuda else {}
@@ -218,10 +233,14 @@ def _begin(self:TraceCallback):
     self._pending,self._active,self._n_steps,self._fit,self._todo = False,True,0,_last_fit(self.path),[]
     self._parts,self._names,self._plans = _parts_of(learn.model),{p:n for n,p in learn.model.named_parameters()},{}
     self._sampled = _sample(learn.model.parameters())
-    row = dict(kind='fit', version=2, fit=self._fit, level=self.level, model=type(learn.model).__name__, epochs=learn.n_epoch, batches=_try_len(dl),
+    row = dict(kind='fit', version=2, fit=self._fit, level=self.level, model=type(learn.model).__name__, epochs=learn.n_epoch,
+               batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
-               env=environment(), repro=repro_of(learn) is not None, suspects=suspects_of(learn), nondeterministic=_nondeterministic(learn.model), gen=generator_states(), held=_held(learn), callbacks=sorted({type(o).__name__ for o in learn.cbs if is_users(type(o))}), listing=_listing(learn), at=_place_of_fit(), layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
+               env=environment(), repro=repro_of(learn) is not None, suspects=suspects_of(learn),
+               nondeterministic=_nondeterministic(learn.model), gen=generator_states(), held=_held(learn),
+               callbacks=sorted({type(o).__name__ for o in learn.cbs if is_users(type(o))}), listing=_listing(learn), at=_place_of_fit(),
+               layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
     self._read_weights(row)
     self._later(row, 'opt', fingerprint_of(list(chain.from_iterable(_opt_states(learn.opt).values()))))
     if self.level=='layer': self._by_name(row, 'init', {n:[t] for n,t in named.items()})
@@ -279,7 +298,7 @@ def _flush(self:TraceCallback):
         for d,k,t,to in todo: d[k] = to([next(vs) for _ in range(len(t))])
     self._write(row)
 
-# %% ../nbs/32_trace.ipynb #ef1d5875
+# %% ../nbs/32_trace.ipynb #7dfe79d3
 def _of_rank(path):
     "In distributed training, each process but the first writes a file of its own"
     return path.with_name(f'{path.stem}.rank{rank_distrib()}{path.suffix}') if rank_distrib() else path
@@ -303,7 +322,8 @@ def before_batch(self:TraceCallback):
     self._release()
     learn,self._todo,data = self.learn,[],{}
     train = learn.training
-    self._row = row = dict(kind='step', fit=self._fit, epoch=learn.epoch, phase='train' if train else 'valid', step=self._n_steps if train else learn.iter)
+    self._row = row = dict(kind='step', fit=self._fit, epoch=learn.epoch, phase='train' if train else 'valid',
+                           step=self._n_steps if train else learn.iter)
     if train and (items := self._items()): row['items'] = items
     row.update(data=data, rows={}, gen=None)
     for name,t in [*((f'x{i}',t) for i,t in enumerate(_tensors_in(learn.xb))), *((f'y{i}',t) for i,t in enumerate(_tensors_in(learn.yb)))]:
@@ -339,19 +359,25 @@ def after_loss(self:TraceCallback):
     self._later(self._row, 'value', bits, lambda vs: _float(vs[0]))
     if self._probed(): self._row['loss_made'] = self._guarded(self._loss_again)
 
-# %% ../nbs/32_trace.ipynb #9b99ae38
+# %% ../nbs/32_trace.ipynb #01b467f8
+@patch
+def _name_of(self:TraceCallback, p, i): return self._names.get(p, f'parameter {i} of the optimizer')
+
 @patch
 def _gradients(self:TraceCallback):
     grads = {p:p.grad for pg in _param_groups(self.learn.opt) for p in pg if p.grad is not None}
     self._read(self._row, 'grads', list(grads.values()), list(grads))
-    if self.level=='layer': self._by_name(self._row, 'grads', {self._names.get(p, f'parameter {i} of the optimizer'):[g] for i,(p,g) in reversed(list(enumerate(grads.items())))})
+    if self.level=='layer':
+        named = {self._name_of(p, i):[g] for i,(p,g) in enumerate(grads.items())}
+        self._by_name(self._row, 'grads', dict(reversed(named.items())))
 
 @patch
 def before_step(self:TraceCallback):
     if self._row is None: return
     self._gradients()
     if self._probed(): self._row['step_made'] = self._guarded(self._step_again)
-    self._row['hypers'] = [{k:v for k,v in h.items() if isinstance(v, (int,float,str,bool,tuple,list))} for h in self.learn.opt.hypers] if hasattr(self.learn.opt, 'hypers') else []
+    self._row['hypers'] = [{k:v for k,v in h.items() if isinstance(v, (int,float,str,bool,tuple,list))}
+                           for h in self.learn.opt.hypers] if hasattr(self.learn.opt, 'hypers') else []
 
 @patch
 def after_batch(self:TraceCallback):
@@ -372,18 +398,24 @@ def _after_step(self:TraceCallback, row):
     self._read_weights(row)
     if self.level=='layer':
         self._by_name(row, 'weights', {n:[t] for n,t in _named_tensors(self.learn.model).items()})
-        self._by_name(row, 'opt', {self._names.get(p, f'parameter {i} of the optimizer'):ts for i,(p,ts) in enumerate(_opt_states(self.learn.opt).items())})
-    if self._sampled: self._later(row, 'sample', torch.cat([_pick(o) for o in self._sampled]).view(torch.int32).long(), lambda vs: [_float(v) for v in vs])
+        self._by_name(row, 'opt', {self._name_of(p, i):ts for i,(p,ts) in enumerate(_opt_states(self.learn.opt).items())})
+    if self._sampled:
+        self._later(row, 'sample', torch.cat([_pick(o) for o in self._sampled]).view(torch.int32).long(),
+                    lambda vs: [_float(v) for v in vs])
     row['after'] = generator_states()
     self._n_steps += 1
+
+def _metrics(learn):
+    "The last row of the recorder, by name"
+    recorder = getattr(learn, 'recorder', None)
+    return dict(zip(recorder.metric_names[1:], map(_number, learn.final_record))) if recorder and hasattr(learn, 'final_record') else {}
 
 @patch
 def after_epoch(self:TraceCallback):
     if not self._active or self._nested: return
     learn,self._todo = self.learn,[]
-    recorder = getattr(learn, 'recorder', None)
     row = dict(kind='epoch', fit=self._fit, epoch=learn.epoch, step=self._n_steps,
-               metrics=dict(zip(recorder.metric_names[1:], [_number(o) for o in learn.final_record])) if recorder and hasattr(learn, 'final_record') else {})
+               metrics=_metrics(learn))
     self._read_weights(row)
     self._settle(row)
 
@@ -411,7 +443,7 @@ def _hook_modules(self:TraceCallback):
     for n,m in self.learn.model.named_modules():
         self._handles.append(m.register_forward_hook(partial(hook, n or 'the model'), with_kwargs=True))
 
-# %% ../nbs/32_trace.ipynb #ec3dff64
+# %% ../nbs/32_trace.ipynb #fa1f9326
 def _leaf(t): return t.detach().clone().requires_grad_(t.requires_grad)
 
 def _copied(o, f):
@@ -423,7 +455,9 @@ def _copied(o, f):
     if isinstance(o, dict): return {k:_copied(v, f) for k,v in o.items()}
     return type(o)(_copied(v, f) for v in o) if type(o) in (list,tuple) else o
 
-def _hook_owners(m): return [o for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values()) if hasattr(o := getattr(h, '__self__', None), '__dict__')]
+def _hook_owners(m):
+    return [o for h in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())
+            if hasattr(o := getattr(h, '__self__', None), '__dict__')]
 
 class _Kept:
     "Puts attributes and buffers of a module back, and what its hooks stored (as in a U-Net)"
@@ -451,7 +485,7 @@ def repeats(
     args:tuple, # Its input
     kwargs:dict=None, # Its input by name
     times:int=4, # How often
-)->dict: # `forward`, `backward`: does it repeat? If not: `held`, if its own generators put back as well; `strict`, `one_thread`: with these; `kernel`: what torch says
+)->dict: # `forward`, `backward`: does it repeat? If not, with `held` generators put back, `strict`, `one_thread`? `kernel`: torch's words
     "Does `m` give the same bits again, with the same input, buffers and generators?"
     states,kept,held,res = get_states(),_Kept(m),Generators(dict(m=m)),[]
     inner = held.states()
@@ -465,7 +499,8 @@ def repeats(
         out = dict(zip(('forward','backward'), (len(set(o))==1 for o in zip(*res))))
         if all(out.values()): return out
         if len(held) and len({again(True) for _ in range(times)})==1: return {**out, 'held':True, 'kernel':None}
-        return {**out, 'kernel':_complaint(again), 'strict':_repeats_if(again, partial(deterministic, strict=True), times), 'one_thread':_repeats_if(again, _one_thread, times)}
+        return {**out, 'kernel':_complaint(again), 'strict':_repeats_if(again, partial(deterministic, strict=True), times),
+                'one_thread':_repeats_if(again, _one_thread, times)}
     finally:
         held.set_states(inner)
         set_states(states)
@@ -510,11 +545,11 @@ def _guarded(self:TraceCallback, f):
         set_states(states)
         self._probing = False
 
-# %% ../nbs/32_trace.ipynb #a88a3cc0
+# %% ../nbs/32_trace.ipynb #d637df4e
 def made_again(
     make, # Function without arguments that makes something
     roots:dict, # The objects that take part, by name
-)->dict: # `outside`, `held`: who gives other bits although all, or the global generators were put back; `draws`: who gives others after another seed
+)->dict: # Who gives other bits: `outside`, with all generators put back, `held`, with the global ones, `draws`, after another seed
     "Make something again and again, and say what it depends on"
     states,held = get_states(),Generators(roots)
     inner = held.states()
@@ -531,7 +566,8 @@ def made_again(
         return culprit(lambda: again(next(todo)), roots) or '?'
     def seeded_by(n): return lambda: (put_back(), seed_all(stream_key(n, 'made again')))
     try:
-        return dict(outside=differs(put_back, put_back), held=differs(partial(put_back, False), partial(put_back, False)), draws=differs(seeded_by(1), seeded_by(2)))
+        return dict(outside=differs(put_back, put_back), held=differs(partial(put_back, False), partial(put_back, False)),
+                    draws=differs(seeded_by(1), seeded_by(2)))
     finally: put_back()
 
 def batch_maker(

@@ -8,7 +8,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/traces.html.md"""
 __all__ = ['causes', 'Trace', 'steps_in', 'results_of', 'Divergence', 'Case', 'variable_words', 'explain', 'first_difference',
            'compare_traces']
 
-# %% ../nbs/35_traces.ipynb #5a60435b
+# %% ../nbs/35_traces.ipynb #63b27b39
 import json,math,os,warnings
 from collections import Counter,defaultdict
 from dataclasses import dataclass,field
@@ -19,7 +19,7 @@ from typing import Any,TYPE_CHECKING
 from xxhash import xxh3_64
 from fastcore.basics import patch
 
-# %% ../nbs/35_traces.ipynb #8b17953f
+# %% ../nbs/35_traces.ipynb #dfeaa970
 def _is_json(l, look):
     if not look: return True
     try: return isinstance(json.loads(l), dict)
@@ -32,14 +32,19 @@ class Trace:
         arg:str='path', # Name of the argument, for errors
     ):
         self.path,self.remarks = Path(path),[]
-        if not self.path.is_file(): raise ValueError(f"`{arg}` is {str(path)!r}, which is not a file: pass the path that `TraceCallback` wrote to")
+        if not self.path.is_file():
+            raise ValueError(f"`{arg}` is {str(path)!r}, which is not a file: pass the path that `TraceCallback` wrote to")
         lines = [l for l in self.path.read_bytes().split(b'\n') if l]
         self.lines = [l for l in lines if not l.startswith(b'{"kind"') or l.endswith(b'}') and _is_json(l, l is lines[-1])]
-        if len(self.lines)<len(lines): self.remarks.append(f"`{arg}`: {len(lines)-len(self.lines)} torn line left out (a crash, or a training that is still running)")
+        if len(self.lines)<len(lines):
+            self.remarks.append(f"`{arg}`: {len(lines)-len(self.lines)} torn line left out (a crash, or a training that is still running)")
         if not self.lines: raise ValueError(f"`{arg}` is {str(path)!r}, which holds no training: it is empty, or its first line is torn")
         first = self.parse(0, arg)
-        if first.get('kind')!='fit': raise ValueError(f"`{arg}` is {str(path)!r}, which is not a trace: pass a file that `TraceCallback` wrote")
-        if first['version']!=2: raise ValueError(f"`{arg}` is a trace of version {first['version']}, and this package reads version 2: use the version that wrote it")
+        if first.get('kind')!='fit':
+            raise ValueError(f"`{arg}` is {str(path)!r}, which is not a trace: pass a file that `TraceCallback` wrote")
+        if first['version']!=2:
+            raise ValueError(f"`{arg}` is a trace of version {first['version']}, and this package reads version 2: use the version that "
+                             "wrote it")
         self.level = first['level']
 
     def steps(self,
@@ -51,16 +56,19 @@ class Trace:
 
     def parse(self, i, arg):
         try: return json.loads(self.lines[i])
-        except ValueError: raise ValueError(f"`{arg}` is {str(self.path)!r}, whose line {i+1} is not JSON: pass a file that `TraceCallback` wrote") from None
+        except ValueError:
+            what = f"`{arg}` is {str(self.path)!r}, whose line {i+1} is not JSON"
+            raise ValueError(f"{what}: pass a file that `TraceCallback` wrote") from None
 
-# %% ../nbs/35_traces.ipynb #42ac742b
+# %% ../nbs/35_traces.ipynb #3996e7fe
 def steps_in(
     path # Trace
 )->int: # Training steps of all its trainings
     "How many steps a trace holds"
     if not Path(path).exists(): return 0
     lines = Path(path).read_bytes().split(b'\n')
-    ends = {(o := json.loads(l))['fit']:o['step'] for l in lines if l.startswith(b'{"kind":"epoch"') and l.endswith(b'}')}  # all that level `epoch` has
+    # all that level `epoch` has
+    ends = {(o := json.loads(l))['fit']:o['step'] for l in lines if l.startswith(b'{"kind":"epoch"') and l.endswith(b'}')}
     return max(sum(l.startswith(b'{"kind":"step"') and b'"phase":"train"' in l[:100] for l in lines), sum(ends.values()))
 
 def results_of(
@@ -76,15 +84,14 @@ def results_of(
 
 def _hash(names): return xxh3_64('\n'.join(names).encode()).hexdigest()
 
-# %% ../nbs/35_traces.ipynb #7318d14b
-_words_for = dict(environment='the environment', data='the data', generators='the state of a generator', init='the weights at the start', forward='the forward',
+# %% ../nbs/35_traces.ipynb #b3beba8d
+_words_for = dict(environment='the environment', data='the data', generators='the state of a generator', init='the weights at the start',
+                  forward='the forward',
                   loss='the loss', backward='the gradients', optimizer='the weights after the step')
 
 @dataclass
 class Divergence:
     "The first place where two traces differ"
-    if TYPE_CHECKING:
-        def __getattr__(self, name:str)->Any: ... # methods are added in the cells below, which a type checker doesn't follow
     fit:int # Number of the training in the trace, from 0: a `fine_tune` makes two, `lr_find` one
     epoch:int # Epoch, from 0
     phase:str # 'train' or 'valid'
@@ -107,7 +114,11 @@ class Divergence:
     names:tuple=('run 0','run 1') # What the two are called
     seen:tuple=None # Training and step where the first bit differed, if that was in training
 
-    def as_dict(self)->dict: return {k:getattr(self, k) for k in 'fit epoch phase step what name cause remedy known remarks file line cell variable'.split()}
+    if TYPE_CHECKING:
+        def __getattr__(self, name:str)->Any: ... # methods are added in the cells below, which a type checker doesn't follow
+
+    def as_dict(self)->dict:
+        return {k:getattr(self, k) for k in 'fit epoch phase step what name cause remedy known remarks file line cell variable'.split()}
     def place(self)->str:
         "Training, epoch and step in words"
         return f'training {self.fit}, epoch {self.epoch}, {"training step" if self.phase=="train" else "validation batch"} {self.step}'
@@ -116,19 +127,22 @@ class Divergence:
         file = 'a cell of the notebook' if 'ipython-input' in str(self.file) or 'ipykernel' in str(self.file) else self.file
         return f'{file}, line {self.line}' if file else ''
     def _rows(self):
-        why = [('cause', self.cause), ('remedy', self.remedy)] if self.cause else [*(('known', o) for o in self.known), ('to try next', self.remedy)]
-        rows = [('first difference', self.place()), ('in the program', self._code()), ('what', f'{_words_for[self.what]}: {self.name}'), ('values', f'{_short(self.a)}  |  {_short(self.b)}'), ('moved', self.moved),
+        why = [('cause', self.cause), ('remedy', self.remedy)]
+        if not self.cause: why = [*(('known', o) for o in self.known), ('to try next', self.remedy)]
+        rows = [('first difference', self.place()), ('in the program', self._code()), ('what', f'{_words_for[self.what]}: {self.name}'),
+                ('values', f'{_short(self.a)}  |  {_short(self.b)}'), ('moved', self.moved),
                 ('still the same', ', '.join(self.equal) or 'nothing'), *why, *(('remark', o) for o in self.remarks)]
         return [(k,v) for k,v in rows if v]
     def __str__(self): return '\n'.join(f'{k:17}{v}' for k,v in self._rows())
     __repr__ = __str__
     def _repr_html_(self):
-        rows = ''.join(f'<tr><th style="text-align:left;vertical-align:top;white-space:nowrap">{k}</th><td style="text-align:left">{escape(str(v))}</td></tr>' for k,v in self._rows())
+        rows = ''.join(f'<tr><th style="text-align:left;vertical-align:top;white-space:nowrap">{k}</th><td '
+                       f'style="text-align:left">{escape(str(v))}</td></tr>' for k,v in self._rows())
         return f'<table>{rows}</table>'
 
 def _short(o): return s if len(s := str(o))<=100 else f'{s[:97]}...'
 
-# %% ../nbs/35_traces.ipynb #ccbbd574
+# %% ../nbs/35_traces.ipynb #7d7d1e46
 def _first(a, b):
     "The first key whose values differ, and the values"
     for k in [*a, *(k for k in b if k not in a)]:
@@ -138,16 +152,18 @@ def _layer(a, b, key):
     "The first name that differs at level `layer`"
     return _first(a.get('layers', {}).get(key, {}), b.get('layers', {}).get(key, {})) if 'layers' in a and 'layers' in b else None
 
-_settings = dict(model=('init','model'), layout=('init','layout'), epochs=('environment','epochs'), bs=('data','batch size'), items=('data','number of items'), batches=('data','number of batches'))
+_settings = dict(model=('init','model'), layout=('init','layout'), epochs=('environment','epochs'), bs=('data','batch size'),
+                 items=('data','number of items'), batches=('data','number of batches'))
 
 def _compare_fit(a, b):
-    if a['device'].partition(':')[0]!=b['device'].partition(':')[0]: return 'environment','device',a['device'],b['device']  # which read bits in another way
+    # which read bits in another way
+    if a['device'].partition(':')[0]!=b['device'].partition(':')[0]: return 'environment','device',a['device'],b['device']
     for k,where in _settings.items():
         if a[k]!=b[k]: return *where,a[k],b[k]
     for k,name in (('weights','weights'),('opt','optimizer state')):
         if a[k]!=b[k]: return 'init',*(_layer(a, b, 'init') or (name, a[k], b[k]))
 
-# %% ../nbs/35_traces.ipynb #46e1ffab
+# %% ../nbs/35_traces.ipynb #9f924ceb
 def _other_generators(a, b, key, known):
     if not (a.get(key) and b.get(key)): return None
     return next(((k,v,b[key].get(k)) for k,v in a[key].items() if v!=b[key].get(k) and k not in known), None)
@@ -181,18 +197,23 @@ def _parts(a, b):
     if a.get('grads')!=b.get('grads'): yield 'backward',*(_backward_name(a, b) or ('the gradients', a.get('grads'), b.get('grads')))
     if d := _hypers(a, b): yield 'optimizer',*d
     if a.get('skipped')!=b.get('skipped'): yield 'optimizer','a step that was left out',a.get('skipped', False),b.get('skipped', False)
-    if a.get('weights')!=b.get('weights'): yield 'optimizer',*(_layer(a, b, 'weights') or ('the weights', a.get('weights'), b.get('weights')))
+    if a.get('weights')!=b.get('weights'):
+        yield 'optimizer',*(_layer(a, b, 'weights') or ('the weights', a.get('weights'), b.get('weights')))
 
-# %% ../nbs/35_traces.ipynb #b1125d74
+# %% ../nbs/35_traces.ipynb #48e344e4
 def _place(o): return tuple(o.get(k) for k in ('kind','fit','epoch','phase','step'))
 
-_says = dict(fit='training {fit} begins', step='{phase} step {step} of epoch {epoch}', epoch='the end of epoch {epoch}', end='the end of the training')
+_says = dict(fit='training {fit} begins', step='{phase} step {step} of epoch {epoch}', epoch='the end of epoch {epoch}',
+             end='the end of the training')
 def _say(o): return 'nothing more' if o is None else _says[o['kind']].format(**o)
 
-_courses = dict(programs=('environment', 'the length', 'one program trains more often, or its file was continued by another', 'compare whole programs, and give each a file of its own'),
+_courses = dict(programs=('environment', 'the length', 'one program trains more often, or its file was continued by another',
+                          'compare whole programs, and give each a file of its own'),
                 interrupted=('environment', 'the length', 'one training was interrupted, or is still running', 'let both run to their end'),
-                batches=('data', 'the number of batches', 'the loaders give another number of batches', 'compare `len(dls.train)`, batch size and items'),
-                ended=('environment', 'the length', 'one training ended earlier', 'look for early stopping, time limits and the arguments of the fit'))
+                batches=('data', 'the number of batches', 'the loaders give another number of batches',
+                         'compare `len(dls.train)`, batch size and items'),
+                ended=('environment', 'the length', 'one training ended earlier',
+                       'look for early stopping, time limits and the arguments of the fit'))
 
 def _course(a, b):
     "How two courses part: a key of `_courses`"
@@ -205,6 +226,7 @@ def _lines(t, other):
     skip = b'{"kind":"step"' if 'epoch' in (t.level, other.level) else None
     return [(i,l) for i,l in enumerate(t.lines) if skip is None or not l.startswith(skip)]
 
+# %% ../nbs/35_traces.ipynb #e5c28756
 class _Parting:
     "Goes through two traces to the first difference"
     def __init__(self, ta, tb):
@@ -242,7 +264,8 @@ class _Parting:
             differ = {o[0] for o in found}
             equal = [o for o in ('data','forward','loss','backward','optimizer') if o not in differ] if a['kind']=='step' else []
             return self._divergence(a, found[0], equal)
-        if a['kind']=='step' and not self.drawn and not self._seeded() and (g := _other_generators(a, b, 'after', self.before)): self.drawn = a,g
+        if a['kind']=='step' and not self.drawn and not self._seeded() and (g := _other_generators(a, b, 'after', self.before)):
+            self.drawn = a,g
 
     def _other_course(self, a, b):
         course = _course(a, b)
@@ -254,7 +277,8 @@ class _Parting:
 
     def _new(self, at, found, equal, fit, **kwargs):
         file,line = (fit or {}).get('at') or (None,None)
-        d = Divergence(at['fit'], at.get('epoch', 0), at.get('phase', 'train'), at.get('step', 0), *found, equal, file=file, line=line, traces=self.traces, **kwargs)
+        d = Divergence(at['fit'], at.get('epoch', 0), at.get('phase', 'train'), at.get('step', 0), *found, equal, file=file, line=line,
+                       traces=self.traces, **kwargs)
         if at['kind'] in ('fit','step') and d.phase=='train': d.seen = d.fit,d.step
         if at['kind']=='epoch': d.step,d.phase = max(0, at['step']-1),'valid' if found[0]=='forward' else 'train'
         return d
@@ -274,14 +298,17 @@ class _Parting:
         return d
 
     def _remark_generators(self):
-        if self.before: self.remarks.append(f"training {self.fits[0]['fit']} began with these generators in other states: {', '.join(self.before)}; nothing that was traced follows them, but a later draw would differ")
+        if self.before:
+            self.remarks.append(f"training {self.fits[0]['fit']} began with these generators in other states: {', '.join(self.before)}; "
+                                "nothing that was traced follows them, but a later draw would differ")
         if self.drawn:
             a,g = self.drawn
-            self.remarks.append(f"the generator {g[0]!r} parts at training {a['fit']}, {a['phase']} step {a['step']}; nothing that was traced follows it, but a later draw would differ")
+            self.remarks.append(f"the generator {g[0]!r} parts at training {a['fit']}, {a['phase']} step {a['step']}; nothing that was "
+                                "traced follows it, but a later draw would differ")
 
 def _reads(what, generator): return what=='data' or what=='forward' and generator not in ('python','numpy')
 
-# %% ../nbs/35_traces.ipynb #d931292d
+# %% ../nbs/35_traces.ipynb #4ddc2abd
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -307,8 +334,11 @@ _own_source = 'draw from `random`, `numpy.random` or `torch` instead' + _and_cal
 
 def _if(ok, **fields): return fields if ok else None
 
+# %% ../nbs/35_traces.ipynb #dd24b846
 def _settings_differ(c): return _if(c.d.what=='environment' and c.d.name in ('epochs','device'), name=c.d.name, a=c.d.a, b=c.d.b)
-def _loaders_differ(c): return _if(c.d.name in ('batch size','number of items','number of batches') and not c.varied and c.d.what=='data', name=c.d.name, a=c.d.a, b=c.d.b)
+def _loaders_differ(c):
+    return _if(c.d.name in ('batch size','number of items','number of batches') and not c.varied and c.d.what=='data', name=c.d.name,
+               a=c.d.a, b=c.d.b)
 def _models_differ(c): return _if(c.d.what=='init' and c.d.name in ('model','layout'))
 def _hyper(c): return _if(c.d.what=='optimizer' and ' of parameter group ' in c.d.name, name=c.d.name, a=c.d.a, b=c.d.b)
 
@@ -317,8 +347,10 @@ def _reordered(c, key):
     x,y = (o.get('listing', {}).get(key) for o in c.fits)
     return bool(x and y and x[1]==y[1] and x[0]!=y[0])
 def _files_order(c): return _if(c.d.what in ('data','init') and _reordered(c, 'items'))
-def _vocab_order(c): return _if(c.d.what in ('data','init') and any(_reordered(c, k) for k in c.fits[0].get('listing', {}) if k.startswith('vocab')))
+def _vocab_order(c):
+    return _if(c.d.what in ('data','init') and any(_reordered(c, k) for k in c.fits[0].get('listing', {}) if k.startswith('vocab')))
 
+# %% ../nbs/35_traces.ipynb #2228bfcc
 def _rows_of(trace, fit, epoch):
     "The items of an epoch by their bits"
     rows = [o['rows'].get('x0', '') for o in trace.steps(fit) if o['epoch']==epoch]
@@ -329,9 +361,11 @@ def _same_items(c):
     return _if(len(x)>1 and x!=y and Counter(x)==Counter(y))
 
 def _outside(c):
-    made = [o for k in (dict(data='made', loss='loss_made', optimizer='step_made').get(c.d.what),) if k for o in c.has(k) if o.get('outside')]
+    made = [o for k in (dict(data='made', loss='loss_made', optimizer='step_made').get(c.d.what),) if k for o in c.has(k)
+            if o.get('outside')]
     who = made[0]['outside'] if made else None
-    return _if(made, who=dict(data='what makes the items', loss='the loss function', optimizer='the step of the optimizer')[c.d.what] if who=='?' else who, hint=_hint(c, who))
+    return _if(made, who=dict(data='what makes the items', loss='the loss function', optimizer='the step of the optimizer')[c.d.what]
+               if who=='?' else who, hint=_hint(c, who))
 def _hint(c, who):
     "What its code names"
     found = [o for f in c.fits for part in f.get('suspects', {}).values() for n,o in part.items() if n==who and o!=['global']]
@@ -351,12 +385,14 @@ def _begun_data(c):
     who = next((o['draws'] for o in c.has('made') if o.get('draws')), None)
     gens = [k for k,v in c.fits[0].get('gen', {}).items() if v!=c.fits[1].get('gen', {}).get(k)]
     workers = any(o.get('num_workers') for o in c.fits)
-    return _if(c.d.what=='data' and who and gens and not workers and not any(o.get('repro') for o in c.fits) and not c.d.name.startswith('the order'), who=who, gens=', '.join(gens))
+    return _if(c.d.what=='data' and who and gens and not workers and not any(o.get('repro') for o in c.fits)
+               and not c.d.name.startswith('the order'), who=who, gens=', '.join(gens))
 
 def _remembers(c):
     who = next((o['keeps'] for o in c.has('made') if o.get('keeps')), None)
     return _if(c.d.what=='data' and who, who=who)
 
+# %% ../nbs/35_traces.ipynb #a0f406bf
 def _twice(c):
     "What the module that differs first gave when it was called again"
     if c.d.what not in ('forward','backward'): return None,None
@@ -368,9 +404,11 @@ def _twice(c):
 def _race(c):
     name,o = _twice(c)
     return _if(o and o.get('one_thread') and o.get('strict') is not True, name=name)
+_outcomes = 'torch says that it has no deterministic kernel',"with torch's deterministic algorithms it repeats"
 def _kernel(c):
     name,o = _twice(c)
-    return _if(o and (o.get('strict') or o.get('kernel')), name=name, kernel=f" ({o['kernel']})" if o and o.get('kernel') else '', outcome='with torch\'s deterministic algorithms it repeats' if o and o.get('strict') else 'torch says that it has no deterministic kernel')
+    return _if(o and (o.get('strict') or o.get('kernel')), name=name, kernel=f" ({o['kernel']})" if o and o.get('kernel') else '',
+               outcome=_outcomes[bool(o and o.get('strict'))])
 def _held_layer(c):
     name,o = _twice(c)
     paths = _other_held(c, ['model'])
@@ -389,12 +427,18 @@ def _few_items(c):
         if not items or items!=y.get('items') or len(rows[0])!=8*len(items) or len(rows[0])!=len(rows[1]): return None
         epochs[x['epoch']].update(o for i,o in enumerate(items) if rows[0][8*i:8*i+8]!=rows[1][8*i:8*i+8])
     sets = list(epochs.values())
-    return _if(sets and sets[0] and len(sets[0])<=10 and all(o==sets[0] for o in sets) and not any(m.get('outside') or m.get('held') for m in c.has('made')), items=sorted(sets[0]) if sets else [])
+    return _if(sets and sets[0] and len(sets[0])<=10 and all(o==sets[0] for o in sets)
+               and not any(m.get('outside') or m.get('held') for m in c.has('made')), items=sorted(sets[0]) if sets else [])
 
+# %% ../nbs/35_traces.ipynb #7709ba24
 def _tried(name): return lambda c: _if(c.tried.get(name))
-def _workers(c): return _if(c.tried.get('settings') and set(c.varied)=={'num_workers'} and not c.fix, a=c.varied.get('num_workers', [0,0])[0], b=c.varied.get('num_workers', [0,0])[1],
+def _workers(c):
+    return _if(c.tried.get('settings') and set(c.varied)=={'num_workers'} and not c.fix, a=c.varied.get('num_workers', [0,0])[0],
+               b=c.varied.get('num_workers', [0,0])[1],
                             fix=' With `--fix` the runs are the same.' if c.tried.get('fix') else '')
-def _varied(c): return _if(c.tried.get('settings'), what=', '.join(f'{k} ({x} and {y})' for k,(x,y) in c.varied.items()), fix=', also with `--fix`' if c.fix else '')
+def _varied(c):
+    return _if(c.tried.get('settings'), what=', '.join(f'{k} ({x} and {y})' for k,(x,y) in c.varied.items()),
+               fix=', also with `--fix`' if c.fix else '')
 def _callback(c):
     who = next((k.removeprefix('without ') for k,ok in c.tried.items() if ok and k.startswith('without ')), None)
     return _if(who, who=who, hint=_hint(c, who))
@@ -408,11 +452,13 @@ def _cell(c):
     if not c.tried.get('cell'): return None
     cell,name = c.cell['cell'],variable_words(c.cell['variable'])
     if name!=c.cell['variable']: return dict(cell=cell, value='states', what=f'{name}, set or drawn from in cell {cell}, differ')
-    return dict(cell=cell, value='value', what=f"{name}, {'made' if name in c.makes.get(cell, [name]) else 'changed'} in cell {cell}, differs")
+    return dict(cell=cell, value='value', what=f"{name}, {'made' if name in c.makes.get(cell, [name]) else 'changed'} in cell {cell}, "
+                                               "differs")
 
 def _shown(files): return ', '.join(os.path.relpath(o) if o.startswith(os.getcwd()) else o for o in files[:3])
 def _left(c): return _if(c.files and (c.tried.get('left') or c.tried.get('files')), files=_shown(c.files))
 
+# %% ../nbs/35_traces.ipynb #43bed5e1
 causes = [ # test, cause, remedy
     (_settings_differ, 'the trainings have other settings: {name} {a} and {b}', 'compare trainings with the same arguments'),
     (_loaders_differ, 'the loaders differ: {name} {a} and {b}', 'compare trainings on the same data and batch size'),
@@ -431,7 +477,8 @@ causes = [ # test, cause, remedy
      '{who} gives other bits for the same input, with all generators put back: it uses a random source that no seed controls{hint}',
      _own_source),
     (_kernel,
-     '{name} gives other bits when it is called again with the same input and generators, and {outcome}{kernel}: its kernel is not deterministic',
+     '{name} gives other bits when it is called again with the same input and generators, and {outcome}{kernel}: its kernel is not '
+     'deterministic',
      '`--strict`, or `ReproCallback(42, strict=True)`'),
     (_race,
      '{name} gives other bits when it is called again with the same input and generators, and repeats with one thread: its threads race',
@@ -439,12 +486,14 @@ causes = [ # test, cause, remedy
     (_held_layer, '{name} draws from a generator of its own ({path}), which was in another state when the training began',
      'seed it when it is made' + _and_callback),
     (_layer_outside,
-     '{name} gives other bits when it is called again with the same input and generators, also with one thread: it uses a random source that no seed controls{hint}',
+     '{name} gives other bits when it is called again with the same input and generators, also with one thread: it uses a random source '
+     'that no seed controls{hint}',
      _own_source),
     (_held_data, '{who} draws from a generator of its own ({path}), which was in another state when the training began',
      'seed it when it is made; a `ReproCallback(42)` does for every item'),
     (_remembers,
-     '{who}, or what it calls, keeps what it made before: a copy follows the seed when it makes these items first, and not when it makes them again',
+     '{who}, or what it calls, keeps what it made before: a copy follows the seed when it makes these items first, and not when it makes '
+     'them again',
      'cache only what does not draw, or cache before the random transforms'),
     (_workers, 'the loaders have {a} and {b} workers; with the same number the runs are the same.{fix}',
      '`--fix` on the command line, a `ReproCallback(42)` in the program, or the same number of workers'),
@@ -477,19 +526,24 @@ causes = [ # test, cause, remedy
      '`--strict`, or `ReproCallback(42, strict=True)`'),
 ]
 
-# %% ../nbs/35_traces.ipynb #0bad1ee1
-_decides = {'torch':'other kernels', 'device':'another device', 'gpu':'another GPU model', 'cpu':'another instruction set', 'threads':'sums in another order', 'cudnn':'other kernels',
-            'cudnn_deterministic':'other kernels', 'cudnn_benchmark':'other kernels', 'deterministic':'other kernels', 'precision':'other rounding', 'cudnn_tf32':'other rounding'}
+# %% ../nbs/35_traces.ipynb #38dc424f
+_decides = {'torch':'other kernels', 'device':'another device', 'gpu':'another GPU model', 'cpu':'another instruction set',
+            'threads':'sums in another order', 'cudnn':'other kernels',
+            'cudnn_deterministic':'other kernels', 'cudnn_benchmark':'other kernels', 'deterministic':'other kernels',
+            'precision':'other rounding', 'cudnn_tf32':'other rounding'}
 
 def _environment(c):
     "Settings that differ and can decide it: name, values, why"
     ea,eb = ({**o.get('env', {}), 'device':o.get('device')} for o in c.fits)
     names = ['fastai','numpy','python','threads'] if c.d.what=='data' else list(_decides) if c.d.what!='generators' else []
-    if str(ea['device']).startswith('cuda') and str(eb['device']).startswith('cuda') and c.d.what!='init': names = [n for n in names if n not in ('threads','cpu')]
+    if str(ea['device']).startswith('cuda') and str(eb['device']).startswith('cuda') and c.d.what!='init':
+        names = [n for n in names if n not in ('threads','cpu')]
     return [f'{n} {ea.get(n)} and {eb.get(n)}' + (f' ({_decides[n]})' if n in _decides else '') for n in names if ea.get(n)!=eb.get(n)]
 
-_words_tried = dict(settings='the same settings', seed='all generators seeded before the program starts', fix='`--fix`', strict='`--strict`', clock='a clock that tells every run the same time',
-                    system="the same from the system's random source", seeds='the same seed wherever the program seeds', files='the same files')
+_words_tried = dict(settings='the same settings', seed='all generators seeded before the program starts', fix='`--fix`',
+                    strict='`--strict`', clock='a clock that tells every run the same time',
+                    system="the same from the system's random source", seeds='the same seed wherever the program seeds',
+                    files='the same files')
 
 def _facts(c):
     if found := _environment(c): yield 'the environment differs, which can be why: ' + ', '.join(found)
@@ -499,14 +553,18 @@ def _facts(c):
     if c.d.what=='data' and c.d.name=='the order of the items' and sorted(c.d.a)==sorted(c.d.b): yield 'the same items, in another order'
     if c.files: yield f"the second run read what the first had written: {_shown(c.files)}"
     if c.recurs is False: yield 'two more runs were the same: the difference comes and goes'
-    if same := [k for k,ok in c.tried.items() if ok is False]: yield 'tried, and the runs still differ: ' + ', '.join(_words_tried.get(o, o) for o in same)
-    if c.tried.get('seed') is None and c.d.what in ('data','forward') and any(_twice(c)): yield f'{_twice(c)[0]} gives other bits when it is called again with the same input and generators'
+    if same := [k for k,ok in c.tried.items() if ok is False]:
+        yield 'tried, and the runs still differ: ' + ', '.join(_words_tried.get(o, o) for o in same)
+    if c.tried.get('seed') is None and c.d.what in ('data','forward') and any(_twice(c)):
+        yield f'{_twice(c)[0]} gives other bits when it is called again with the same input and generators'
 
 def _next(c):
     "What to try that was not tried"
     if not c.fix and 'fix' not in c.tried: yield '`--fix`, which seeds every batch and step (in a program: `ReproCallback(42)`)'
-    if c.d.what in ('forward','backward','loss','optimizer') and not c.strict and 'strict' not in c.tried: yield "`--strict`, torch's deterministic algorithms"
-    if c.d.what in ('forward','backward','optimizer') and c.d.traces and c.d.traces[0].level!='layer' and c.level!='layer': yield 'a trace at level `layer`, which names the module'
+    if c.d.what in ('forward','backward','loss','optimizer') and not c.strict and 'strict' not in c.tried:
+        yield "`--strict`, torch's deterministic algorithms"
+    if c.d.what in ('forward','backward','optimizer') and c.d.traces and c.d.traces[0].level!='layer' and c.level!='layer':
+        yield 'a trace at level `layer`, which names the module'
     if c.d.what=='data': yield 'compare the files, and look at what the transforms read'
     elif c.d.what=='init': yield 'look at what makes or changes the weights before the training'
     else: yield 'take callbacks and hooks out, one by one'
@@ -546,7 +604,7 @@ def compare_traces(
     if case: return explain(case)
     if remarks: warnings.warn('; '.join(remarks))
 
-# %% ../nbs/35_traces.ipynb #3995f1ad
+# %% ../nbs/35_traces.ipynb #61736383
 @patch
 def plot(self:Divergence):
     "Both loss curves with the place where they part, and how far the weights are apart after it"
@@ -562,7 +620,8 @@ def plot(self:Divergence):
     for ax,label in ((top,'loss'), (bottom,'spread of weights')):
         ax.axvline(self.step, color='grey', ls=':')
         ax.set_ylabel(label)
-    top.annotate(f'step {self.step}', (self.step, 1), xycoords=('data','axes fraction'), xytext=(4,-10), textcoords='offset points', color='grey')
+    top.annotate(f'step {self.step}', (self.step, 1), xycoords=('data','axes fraction'), xytext=(4,-10), textcoords='offset points',
+                 color='grey')
     bottom.set_xlabel('training step')
     top.legend(loc='lower left')
     _inset(top, losses)

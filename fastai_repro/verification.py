@@ -21,7 +21,7 @@ from .trace import trace_levels
 from .traces import Divergence,explain,first_difference,results_of,steps_in,variable_words
 from .process import ProgramFailed,RunSpec,left_behind,pickle_functions,run_settings,traced_run
 
-# %% ../nbs/37_verification.ipynb #99ceb9a2
+# %% ../nbs/37_verification.ipynb #24c58766
 @dataclass
 class Verdict:
     "What `verify` found; true if all runs are the same"
@@ -35,7 +35,8 @@ class Verdict:
     def __bool__(self): return self.same
     def as_dict(self):
         "For JSON"
-        return dict(same=self.same, runs=self.runs, steps=self.steps, results=self.results, remarks=self.remarks, differing=self.differing, divergence=self.divergence.as_dict() if self.divergence else None)
+        return dict(same=self.same, runs=self.runs, steps=self.steps, results=self.results, remarks=self.remarks, differing=self.differing,
+                    divergence=self.divergence.as_dict() if self.divergence else None)
     def headline(self):
         "The verdict in a line"
         if self.same: return f'the same: {self.runs} runs, every one of {self.steps} steps equal, bit for bit'
@@ -44,13 +45,15 @@ class Verdict:
         groups = {}
         for o in self.results: groups.setdefault((o['losses'], o['weights'], str(o['metrics'])), []).append(o)
         rows = [os[0] | dict(run=', '.join(o['run'] for o in os)) for os in groups.values()]
-        return [(o['run'], f"weights {_hex(o['weights'])}, losses {_hex(o['losses'])}, last loss {_number(o['loss'])}" + ''.join(f', {k} {_number(v)}' for k,v in o['metrics'].items())) for o in rows]
+        return [(o['run'], f"weights {_hex(o['weights'])}, losses {_hex(o['losses'])}, last loss {_number(o['loss'])}"
+                 + ''.join(f', {k} {_number(v)}' for k,v in o['metrics'].items())) for o in rows]
     def __str__(self):
         parts = [self.headline(), *(f'{k}: {v}' for k,v in self._came_out()), *(f'remark: {o}' for o in self.remarks)]
         return '\n'.join(parts) + (f'\n\n{self.divergence}' if self.divergence else '')
     __repr__ = __str__
     def _repr_html_(self):
-        rows = ''.join(f'<tr><th style="text-align:left">{escape(k)}</th><td style="text-align:left">{escape(v)}</td></tr>' for k,v in [*self._came_out(), *(('remark', o) for o in self.remarks)])
+        rows = ''.join(f'<tr><th style="text-align:left">{escape(k)}</th><td style="text-align:left">{escape(v)}</td></tr>' for k,
+                       v in [*self._came_out(), *(('remark', o) for o in self.remarks)])
         return f'<p><b>{escape(self.headline())}</b></p><table>{rows}</table>' + (self.divergence._repr_html_() if self.divergence else '')
 
 def _hex(s): return s[:8] if s else 'not traced'
@@ -58,12 +61,13 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/37_verification.ipynb #6317743f
+# %% ../nbs/37_verification.ipynb #84a3956a
 _computed = 'forward','loss','backward','optimizer'
 
 class _Program:
     "Runs of one program"
-    def __init__(self, spec, settings, tmp, progress): self.spec,self.settings,self.tmp,self.progress,self.n = spec,settings,Path(tmp),progress,0
+    def __init__(self, spec, settings, tmp, progress):
+        self.spec,self.settings,self.tmp,self.progress,self.n = spec,settings,Path(tmp),progress,0
 
     def run(self, title, i, **changes):
         "Run number `i`, with changes"
@@ -85,7 +89,7 @@ class _Program:
         return None if None in runs else runs
 
     def trial(self, case, title, **changes):
-        "The first difference of three runs with these changes: two may be the same by chance. False if there is none, None if they can't be made"
+        "The first difference of three runs with these changes, as two may be the same by chance; False if none, None if they can't be made"
         runs = self.pair(case, title, **changes)
         if runs is None: return None
         if found := first_difference(*(o.trace for o in runs))[0]: return found
@@ -114,6 +118,7 @@ class _Program:
 
 def _files_here(): return itertools.islice((Path(d)/f for d,_,fs in os.walk('.') for f in fs), 20_000)
 
+# %% ../nbs/37_verification.ipynb #70310958
 def _closer(case, program):
     "Look at the place of the difference in two more runs"
     d,level = case.d,'layer' if case.d.what in (*_computed, 'init') else 'step'
@@ -140,10 +145,12 @@ def _experiments(case, program):
         if case.tried.get('seed') and env.get('hash_seed')=='random': yield 'hash seed', dict(vary={**program.settings[0], 'hash_seed':42})
     for o in case.fits[0].get('callbacks', []) if what!='init' else (): yield f'without {o}', dict(without=(o,))
     for o in ('clock','system','seeds'): yield o, dict(fixed=(o,))
-    if what in ('forward','backward') and str(case.fits[0].get('device'))=='cpu' and env.get('threads', 1)>1: yield 'one thread', dict(vary={**program.settings[0], 'threads':1})
+    if what in ('forward','backward') and str(case.fits[0].get('device'))=='cpu' and env.get('threads', 1)>1:
+        yield 'one thread', dict(vary={**program.settings[0], 'threads':1})
     if what in ('forward','backward') and not case.strict: yield 'strict', dict(strict=True)
     if not case.fix: yield 'fix', dict(fix=True, seed=42)
 
+# %% ../nbs/37_verification.ipynb #cca100ec
 _enough = 6 # variables that are tried
 
 def _pins(case, program, found):
@@ -174,23 +181,27 @@ def _first_reached(notes, innocent):
     return dict(cell=reached[0][0], variable=reached[0][1]) if reached else {}
 
 def _noted(case, runs):
-    "What the notes on the cells say, and the cell of the training as the place, or the first after which something differs that the learner reaches"
+    "What the notes on the cells say; the cell of the training as the place"
     made = [read_notes(runs[i].notes) for i in (0, case.other)]
     notes = suspect_cells(*made, case.d.fit)
     case.d.cell = notes.cell
     case.makes = {o['cell']:o['makes'] for o in made[0] if o['kind']=='cell'}
-    if notes.unknown: case.d.remarks.append(f"not compared after every cell, since reading them would have taken too long: {', '.join(notes.unknown)}")
+    if notes.unknown:
+        case.d.remarks.append(f"not compared after every cell, since reading them would have taken too long: {', '.join(notes.unknown)}")
     return notes
 
 def _look_at_files(case, program):
     "Files that the first run made and the second read: are two runs without them the same, and is one with them different?"
     if not case.files or any(o in program.before or o not in program.kept for o in case.files): return
-    try: without = [program.more(case, 'tried: without the files that the last run left', k, partial(program.take_away, case.files)) for k in range(2)]
+    try:
+        without = [program.more(case, 'tried: without the files that the last run left', k, partial(program.take_away, case.files))
+                   for k in range(2)]
     finally: program.put_back(case.files)
     again = program.more(case, 'tried: with these files', 1)
     if None in without or again is None: return
     case.tried['left'] = not first_difference(*(o.trace for o in without))[0] and bool(first_difference(without[0].trace, again.trace)[0])
 
+# %% ../nbs/37_verification.ipynb #66166d92
 def _explained(case, program, runs):
     "Look for the cause until a test holds"
     case.spec,case.fix,case.strict = program.spec,program.spec.fix,program.spec.strict
@@ -224,6 +235,7 @@ def _try(case, program, *only):
         if case.tried[name] is None: del case.tried[name]
         if explain(case).cause and name not in ('settings','seed'): break
 
+# %% ../nbs/37_verification.ipynb #99540199
 def verify_program(
     spec:RunSpec, # What to run
     runs:int, # How often
@@ -253,12 +265,12 @@ def verify_program(
             v.divergence = _explained(differ[other], program, made)
         return v
 
-# %% ../nbs/37_verification.ipynb #d3c26c0f
+# %% ../nbs/37_verification.ipynb #65afb69d
 def verify(
     make_learner, # Function that makes a learner; it gets what of `vary` it has parameters for
     train=None, # Function that trains it; default: `learn.fit(1)`
     runs:int=2, # How many runs, each in a process of its own; at least one for each combination of `vary`
-    vary:dict|None=None, # What to vary from run to run: lists of values for `num_workers`, `threads`, `hash_seed`, ... or for parameters of `make_learner`
+    vary:dict|None=None, # What to vary: lists of values for `num_workers`, `threads`, `hash_seed`, ... or for parameters of `make_learner`
     level:str='step', # Level of the first traces
     fix:bool=False, # Give every learner `ReproCallback` and keyed loaders?
     strict:bool=False, # With torch's deterministic algorithms?
@@ -267,17 +279,21 @@ def verify(
 )->Verdict: # True if every step was the same; otherwise it says what differs first
     "Train in new processes and compare every step"
     if level not in trace_levels: raise ValueError(f"`level` must be 'epoch', 'step' or 'layer', but it is {level!r}")
-    if isinstance(make_learner, Learner) or not callable(make_learner): raise ValueError(f"`make_learner` must be a function that makes a learner, but it is a {type(make_learner).__name__}: each process makes one of its own")
+    if isinstance(make_learner, Learner) or not callable(make_learner):
+        raise ValueError(f"`make_learner` must be a function that makes a learner, but it is a {type(make_learner).__name__}: each "
+                         "process makes one of its own")
     vary = {} if vary is None else vary
     check_vary(vary, inspect.signature(make_learner).parameters)
-    spec = RunSpec(functions=pickle_functions((make_learner, train or _fit)), level=level, fix=fix, strict=strict, steps=check_steps(steps), seed=42 if fix else None, path=list(sys.path))
+    spec = RunSpec(functions=pickle_functions((make_learner, train or _fit)), level=level, fix=fix, strict=strict, steps=check_steps(steps),
+                   seed=42 if fix else None, path=list(sys.path))
     return verify_program(spec, runs, vary, progress)
 
 def _fit(learn): learn.fit(1)
 
 def check_steps(steps):
     "A number of steps, or None"
-    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps<1): raise ValueError(f"`steps` must be 1 or more, but it is {steps!r}")
+    if steps is not None and (not isinstance(steps, int) or isinstance(steps, bool) or steps<1):
+        raise ValueError(f"`steps` must be 1 or more, but it is {steps!r}")
     return steps
 
 def check_vary(
@@ -285,11 +301,15 @@ def check_vary(
     params=None, # Parameters of `make_learner`
 ):
     "Raise a `ValueError` for what can't be varied"
-    if not isinstance(vary, dict): raise ValueError(f"`vary` must be a dict, but it is {vary!r}: pass for example `dict(num_workers=[0, 2])`")
+    if not isinstance(vary, dict):
+        raise ValueError(f"`vary` must be a dict, but it is {vary!r}: pass for example `dict(num_workers=[0, 2])`")
     for k,v in vary.items():
         if k not in (*run_settings, *(params or ())):
-            raise ValueError(f"`vary` has {k!r}, which is no setting ({', '.join(run_settings)})" + (' and no parameter of `make_learner`' if params is not None else '') + ': remove it')
-        if not isinstance(v, (list,tuple)) or len(v)<2: raise ValueError(f"`vary` must give two values or more for {k!r}, but it is {v!r}: one alone varies nothing. Pass for example `dict(num_workers=[0, 2])`")
+            raise ValueError(f"`vary` has {k!r}, which is no setting ({', '.join(run_settings)})"
+                             + (' and no parameter of `make_learner`' if params is not None else '') + ': remove it')
+        if not isinstance(v, (list,tuple)) or len(v)<2:
+            raise ValueError(f"`vary` must give two values or more for {k!r}, but it is {v!r}: one alone varies nothing. Pass for "
+                             "example `dict(num_workers=[0, 2])`")
         if k in run_settings:
             for o in v: _check_setting(k, o)
 
@@ -299,10 +319,13 @@ def _check_setting(k, v):
         least = int(k in ('threads','prefetch_factor','cores','processes'))
         ok,wanted = isinstance(v, Integral) and not isinstance(v, bool) and v>=least,f'whole numbers from {least} on'
     if not ok: raise ValueError(f"`vary` has {v!r} for {k!r}: pass {wanted}")
-    if k=='cores' and not hasattr(os, 'sched_setaffinity'): raise ValueError("`vary` has 'cores', but this system can't keep a process on some cores (`os.sched_setaffinity`): leave it out, or use Linux")
-    if k=='cores' and v>len(os.sched_getaffinity(0)): raise ValueError(f"`vary` has {v} for 'cores', but there are {len(os.sched_getaffinity(0))}: pass no more")
+    if k=='cores' and not hasattr(os, 'sched_setaffinity'):
+        raise ValueError("`vary` has 'cores', but this system can't keep a process on some cores (`os.sched_setaffinity`): leave it out, "
+                         "or use Linux")
+    if k=='cores' and v>len(os.sched_getaffinity(0)):
+        raise ValueError(f"`vary` has {v} for 'cores', but there are {len(os.sched_getaffinity(0))}: pass no more")
 
-# %% ../nbs/37_verification.ipynb #50e609bf
+# %% ../nbs/37_verification.ipynb #cfca774b
 def assert_reproducible(
     make_learner, # Function that makes a learner
     train=None, # Function that trains it; default: `learn.fit(1)`
