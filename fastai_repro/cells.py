@@ -110,8 +110,9 @@ def names_in(
     makes = {n for o in nodes if isinstance(getattr(o, 'ctx', None), ast.Store) for n in _base(o)}
     return reads,makes | {o.name for o in nodes if isinstance(o, (ast.FunctionDef,ast.ClassDef))}
 
-# %% ../nbs/28_cells.ipynb #53f9977c
+# %% ../nbs/28_cells.ipynb #ec86561c
 generators_name = '(generators)' # stands for all global generators
+_unchanging = {int,float,complex,str,bytes,bool,type(None)}
 
 class CellNotes:
     "Notes after each code cell of a notebook"
@@ -119,11 +120,12 @@ class CellNotes:
         file, # File to write
         namespace, # Function without arguments that gives the variables
         pin:tuple=None, # Cell, name of a variable, and file for its value
-        share:float=0.015, # Of the notebook's time
-        least:float=0.02, # Seconds that the notes may always take
+        share:float=0.01, # Of the notebook's time
+        least:float=0.1, # Seconds that the notes may always take
     ):
         self.file,self.namespace,self.pin,self.share,self.least = Path(file),namespace,pin,share,least
         self.cell,self.names,self.reached,self.busy,self.start,self.seen = 0,((),()),[],0.,time.perf_counter(),set(namespace())
+        self.plain = {}  # of numbers and texts: the object, and its hash
         self._note({}, [])
 
     def begin(self, source):
@@ -151,12 +153,19 @@ class CellNotes:
         "Seconds that may still be used"
         return self.share*(time.perf_counter()-self.start) + self.least - self.busy - (time.thread_time()-start)
 
+    def _hash(self, name, value, start):
+        "Numbers and texts can't change, so that of the same object is read once"
+        if name in self.plain and self.plain[name][0] is value: return self.plain[name][1]
+        res = value_hash(value, self._left(start))
+        if type(value) in _unchanging: self.plain[name] = value,res
+        return res
+
     def _values(self, start):
         "Hashes by name, and the names of those that would take too long"
         res,cut = {},[]
         for k,v in self._variables().items():
             with suppress(Exception):  # an object of the user's may fail in any way
-                try: res[k] = value_hash(v, self._left(start))
+                try: res[k] = self._hash(k, v, start)
                 except TimeoutError: cut.append(k)
         return {k:v for k,v in res.items() if v},cut
 
