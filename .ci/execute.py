@@ -1,7 +1,7 @@
 """Executes lessons from top to bottom as a reader does, with `jupyter nbconvert --execute`, and without the network.
 
     python .ci/execute.py                  the quickstart and the tutorials
-    python .ci/execute.py nbs/30_callback.ipynb ...
+    python .ci/execute.py nbs/32_callback.ipynb ...
 """
 import os,sys,tempfile,time
 from pathlib import Path
