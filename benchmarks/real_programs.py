@@ -17,7 +17,7 @@ def verify(folder, name, steps, *options):
         for o in Path(folder).resolve().iterdir(): (Path(tmp)/o.name).symlink_to(o)
         file,start = Path(tmp)/'verdict.json',time.time()
         script = Path(tmp)/'fastai-repro-verify'  # as it is installed
-        script.write_text('from fastai_repro.commands import verify\nraise SystemExit(verify())\n')
+        script.write_text("if __name__=='__main__':\n    from fastai_repro.commands import verify\n    raise SystemExit(verify())\n")
         command = [sys.executable, script, '--json', file, *options, *(['--steps', str(steps)] if steps else []), name]
         p = subprocess.run(list(map(str, command)), cwd=tmp, capture_output=True, text=True, stdin=subprocess.DEVNULL,
                            env=os.environ | dict(MPLBACKEND='agg'))
