@@ -372,6 +372,13 @@ def _recorded(self:ReproCallback):
 def after_cancel_fit(self:ReproCallback): self._now.is_cancelled = True
 
 @patch
+def _check_exact(self:ReproCallback, clock):
+    check_exact(self.learn.model, self.learn.opt)
+    if is_seeded(self.learn.model) and not is_seeded(self.learn.model, exact=True):
+        clock.tell("with `exact=True` the training is the same on every machine, but the first weights were drawn as on this one: make the "
+                   "model in `with seeded(42, 'init', exact=True):`", 'exact')
+
+@patch
 def _begin_fit(self:ReproCallback):
     now = self._now
     if self.strict: self._replace_layers()
@@ -379,7 +386,9 @@ def _begin_fit(self:ReproCallback):
     if self.restore and now.is_training: self._begin_cell()
     clock = self._key(self.learn.dls)._clock
     clock.exact = self.exact
-    if self.exact: check_exact(self.learn.model, self.learn.opt)
+    if self.exact: self._check_exact(clock)
+    if now.team and now.team.is_alone:
+        clock.tell("several processes were started, and each makes the whole training alone: train in `with learn.distrib_ctx():`", 'alone')
     if now.team and now.is_training: check_start(now.team, self.learn, self._run_seed)
     if self._begun and now.is_training: self._begin_to_tell(clock)
     self._next,self._pass = self._base,clock.look() if now.is_finding else ('epoch', self._base)

@@ -157,7 +157,7 @@ def _check_torch():
     try:
         with _ExactMode(): torch.ones(1).as_subclass(_Other)
     except RuntimeError:
-        raise NotExact(f"torch {torch.__version__} is too old for exact arithmetic: with 2.11 and later it works") from None
+        raise NotExact(f"torch {torch.__version__} is too old for exact arithmetic: with 2.7 and later it works") from None
 
 @contextmanager
 def exact_arithmetic():

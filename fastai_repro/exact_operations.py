@@ -30,7 +30,8 @@ def _caller():
         f = f.f_back
     return ''
 
-_remedies = {'rnn':'write the recurrence with `nn.LSTMCell`-like linear layers', 'lstm':'write the recurrence with linear layers',
+_remedies = {'c10d':'give `ReproCallback(parts=...)` as well, so that processes add up in a fixed order',
+             **dict.fromkeys(('rnn','lstm','gru'), 'write the recurrence with `nn.Linear`'),
              'upsample':"use mode='nearest'"}
 
 def refuse(
@@ -39,7 +40,7 @@ def refuse(
 ):
     "Raise `NotExact`"
     what = getattr(what, '_schema', None) and what._schema.name or str(what)
-    usual = 'exchange it for operations that have one, or leave out `exact=True`'
+    usual = 'use other operations in its place, or leave out `exact=True`'
     remedy = remedy or next((v for k,v in _remedies.items() if k in what), usual)
     raise NotExact(f"{what}{_caller()} has no definition here that gives the same bits on every machine: {remedy}")
 

@@ -48,7 +48,7 @@ def _callbacks(learn):
 
 def _settings_of(cb): return cb.settings if is_opaque(type(cb)) and hasattr(cb, 'settings') else cb
 
-_read_elsewhere = 'dls','model','opt_func','loss_func','metrics','splitter','opt','cbs','path','model_dir','lr','logger'
+_read_elsewhere = 'dls','model','opt_func','loss_func','metrics','splitter','opt','cbs','path','model_dir','lr','logger','create_mbar'
 
 def _own(learn):
     "What the learner was given besides: all but what fastai itself notes on it"

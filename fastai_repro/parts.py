@@ -109,6 +109,11 @@ class Team:
         self.nodes = [tree_nodes(0, self.parts, Shard(self.parts, r, self.processes).own) for r in range(self.processes)]
 
     @property
+    def is_alone(self):
+        "Were several processes started, and does each train for itself?"
+        return self.trainer is None and num_distrib()>1
+
+    @property
     def backend(self): return dist.get_backend() if self.is_group else None
 
     @property

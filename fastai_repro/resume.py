@@ -157,7 +157,7 @@ def _read_file(self:ResumeCallback):
 
 _moves_bits = 'code','torch','python','cpu','gpu','packages','platform','env','end'
 # what else a fit finds, the one before may have moved
-_of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule opt_hypers epochs start_epoch trainable'.split())
+_of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule epochs start_epoch trainable'.split())
 
 def _was(name, a, b):
     "A change in words; of long values the part that differs"

@@ -17,7 +17,7 @@ from weakref import WeakSet
 import numpy as np
 import torch
 from torch.nn.modules.module import register_module_parameter_registration_hook
-from .exact import exact_arithmetic
+from .exact import exact_arithmetic,in_exact_arithmetic
 from .streams import check_seed,derived_key,stream_key
 
 # %% ../nbs/11_seed.ipynb #7892c259
@@ -161,9 +161,11 @@ def set_seed(
     if reproducible or strict: make_deterministic(strict, fill)
 
 # %% ../nbs/11_seed.ipynb #8a9d026d
-_made = WeakSet()  # modules that got their weights under `seeded`
+_made,_exactly = WeakSet(),WeakSet()  # modules that got their weights under `seeded`, and with `exact=True`
 
-def _note(module, name, param): _made.add(module)
+def _note(module, name, param):
+    _made.add(module)
+    if in_exact_arithmetic(): _exactly.add(module)
 
 @contextmanager
 def noting_models():
@@ -173,10 +175,11 @@ def noting_models():
     finally: hook.remove()
 
 def is_seeded(
-    model:torch.nn.Module
+    model:torch.nn.Module,
+    exact:bool=False, # With `exact=True`?
 )->bool:
     "Did all modules of `model` get their weights under `seeded`, or in a cell of `reproducible`?"
-    return all(o in _made for o in model.modules() if o._parameters)
+    return all(o in (_exactly if exact else _made) for o in model.modules() if o._parameters)
 
 @contextmanager
 def seeded(

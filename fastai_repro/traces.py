@@ -346,7 +346,11 @@ def _reordered(c, key):
     "Has a list that the loaders go by the same entries in another order?"
     x,y = (o.get('listing', {}).get(key) for o in c.fits)
     return bool(x and y and x[1]==y[1] and x[0]!=y[0])
-def _files_order(c): return _if(c.d.what in ('data','init') and _reordered(c, 'items'))
+def _is_seed_ruled_out(c):
+    "An unseeded split or shuffle reorders items too. Were the generators the same, or seeded, and the runs still differ?"
+    if c.spec is None: return c.fits[0].get('gen')==c.fits[1].get('gen')
+    return c.spec.seed is not None or c.tried.get('seed') is False
+def _files_order(c): return _if(c.d.what in ('data','init') and _reordered(c, 'items') and _is_seed_ruled_out(c))
 def _vocab_order(c):
     return _if(c.d.what in ('data','init') and any(_reordered(c, k) for k in c.fits[0].get('listing', {}) if k.startswith('vocab')))
 
@@ -356,7 +360,7 @@ def _rows_of(trace, fit, epoch):
     rows = [o['rows'].get('x0', '') for o in trace.steps(fit) if o['epoch']==epoch]
     return [r[i:i+8] for r in rows for i in range(0, len(r), 8)]
 def _same_items(c):
-    if c.d.what!='data' or c.d.name.startswith('number') or not c.d.traces: return None
+    if c.d.what!='data' or c.d.name.startswith('number') or not c.d.traces or not _is_seed_ruled_out(c): return None
     x,y = (_rows_of(t, c.d.fit, c.d.epoch) for t in c.d.traces)
     return _if(len(x)>1 and x!=y and Counter(x)==Counter(y))
 
@@ -503,7 +507,7 @@ causes = [ # test, cause, remedy
     (_callback, 'without the callback {who} the runs are the same{hint}',
      'let {who} draw from `random`, `numpy.random` or `torch`, with a `ReproCallback(42)`, or leave it out'),
     (_few_items, 'the data changed: only the items {items} of the dataset differ, every time they come',
-     'compare the files of these items; the manifest of a run notes the digest of every file'),
+     'compare what these items are made from, file by file'),
     (_begun_data, '{who} draws from generators that were not seeded before the training began: their states differed then ({gens})',
      'set the seed before loaders and model are made (`set_seed(42)`)' + _and_callback),
     (_tried('clock'), 'the clock: with a clock that tells every run the same time the runs are the same',
@@ -517,7 +521,7 @@ causes = [ # test, cause, remedy
      'the hash seed: with PYTHONHASHSEED=42 for both the runs are the same, so something goes by the order of a `set`, or by `hash`',
      'sort what comes from a `set`, and start Python with PYTHONHASHSEED=42'),
     (_tried('seed'), 'something drew before a seed was set: with all generators seeded before the program starts the runs are the same',
-     'begin the program with `set_seed(42)`' + _and_callback),
+     'begin the program with `reproducible(42)`; or with `set_seed(42)`, right before the model is made too' + _and_callback),
     (_tried('fix'), 'numbers were drawn that the seed of the program does not reach: with `--fix` the runs are the same',
      '`--fix` on the command line, or a `ReproCallback(42)` in the program'),
     (_tried('one thread'), 'the number of threads: with one thread the runs are the same, so threads race',
