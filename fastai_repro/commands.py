@@ -14,7 +14,7 @@ from typing import Annotated
 from .terminal import command
 from .arguments import check_folder,check_order,check_script,fail,rest_of_line,shell_status,write_json
 
-# %% ../nbs/66_commands.ipynb #fbd45cc5
+# %% ../nbs/66_commands.ipynb #de2700a6
 def _check_resume(folder, every, fix):
     "How often checkpoints are written"
     from fastai_repro.resume import ResumeCallback
@@ -61,21 +61,24 @@ def run(
     manifest:str=None, # File for the manifest of the first learner's training, further ones beside it as FILE-2.json, ...; or a folder
     strict:bool=False, # Use torch's deterministic algorithms?
     fix:bool=False, # Make an unmodified program reproducible?
+    exact:bool=False, # Compute the same bits on every machine? Needs `--fix`; what can't be computed so is refused
     resume:str=None, # Folder for checkpoints: the same command goes on where it was killed; needs `--fix`
     every:str=None, # With `--resume`, how often: a number of steps, epoch, or seconds as in 60s, the default
 ):
     "Run a program with everything seeded and the environment settled before Python starts; the exit status is the program's"
     check_script(script)
     check_order(run, args)
+    if exact and not fix: fail("`--exact` needs `--fix`: only a training that repeats can be the same on every machine. Add `--fix`")
     for name,o in dict(trace=trace, manifest=manifest, resume=resume).items(): check_folder(name, o)
     every = _check_resume(resume, every, fix) if resume or every else None
     from fastai_repro.digests import digest
     from fastai_repro.process import RunSpec
-    this = dict(script=Path(script).name, arguments=digest(args), seed=seed, strict=strict)
+    this = dict(script=Path(script).name, arguments=digest(args), seed=seed, strict=strict, exact=exact)
     first = _resumed(resume, every, this) if resume else []
     _clear(trace, manifest)
     trace,manifest = (o and str(Path(o).resolve()) for o in (trace, manifest))
-    return _wait(RunSpec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, manifest=manifest, first=first))
+    return _wait(RunSpec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, exact=exact, manifest=manifest,
+                         first=first))
 
 # %% ../nbs/66_commands.ipynb #8117e9b2
 def _value(s):

@@ -12,6 +12,7 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'record_ru
 
 # %% ../nbs/38_process.ipynb #fe3b4454
 import inspect,io,itertools,os,pickle,random,runpy,subprocess,sys,time
+from contextlib import nullcontext
 from dataclasses import dataclass,field
 from functools import lru_cache,partial,wraps
 from importlib import import_module
@@ -26,6 +27,7 @@ from fastai.data.load import DataLoader
 from fastai.callback.schedule import LRFinder
 from fastai.callback.core import Callback,CancelFitException,CancelTrainException,CancelValidException,GatherPredsCallback
 from fastai.learner import Learner
+from .exact import exact_arithmetic
 from .seed import set_seed,make_deterministic
 from .objects import is_users
 from .session import after_init,key_new_loaders,sort_vocab
@@ -50,6 +52,7 @@ class RunSpec:
     seed:int=None # Seed everything before the program starts
     fix:bool=False
     strict:bool=False
+    exact:bool=False # Compute the same bits on every machine?
     manifest:str=None # File to write
     vary:dict=field(default_factory=dict)
     trackers_off:bool=False # Run without experiment trackers?
@@ -131,7 +134,8 @@ class CellCallbacks:
 
 def equip_learner(spec, learn):
     "Give a learner its callbacks"
-    if spec.fix and not any(isinstance(o, ReproCallback) for o in learn.cbs): learn.add_cb(ReproCallback(spec.seed, strict=spec.strict))
+    if spec.fix and not any(isinstance(o, ReproCallback) for o in learn.cbs):
+        learn.add_cb(ReproCallback(spec.seed, strict=spec.strict, exact=spec.exact))
     if spec.trace: learn.add_cb(TraceCallback(spec.trace, spec.level, spec.probe))
     if spec.until: learn.add_cb(_Until(spec.until))
     if spec.steps: learn.add_cb(_Steps(spec.steps))
@@ -205,7 +209,7 @@ def run_program(spec):
     script = Path(spec.script)
     sys.argv = [str(script), *spec.args]
     sys.path.insert(0, str(script.parent.resolve()))
-    launched.update(script=str(script), args=list(spec.args), seed=spec.seed, fix=spec.fix, strict=spec.strict,
+    launched.update(script=str(script), args=list(spec.args), seed=spec.seed, fix=spec.fix, strict=spec.strict, exact=spec.exact,
                     trace=spec.trace and os.path.abspath(spec.trace))
     if script.suffix=='.ipynb': _run_notebook(spec)
     else: runpy.run_path(str(script), run_name='__main__')
@@ -224,7 +228,7 @@ def run_child(
     if spec.files: note_files(spec.files)
     for module,name,args in spec.first: getattr(import_module(module), name)(*args)
     after_init(Learner, partial(equip_learner, spec))
-    (run_program if spec.script else _run_functions)(spec)
+    with exact_arithmetic() if spec.exact else nullcontext(): (run_program if spec.script else _run_functions)(spec)
 
 # %% ../nbs/38_process.ipynb #7955bcef
 def fix_clock():

@@ -221,7 +221,7 @@ def _headline(plan):
     else: yield 'environment',str(plan.env)
     yield 'program',shlex.join(['python', m['script'], *plan.args]) + (f", the first {plan.steps} steps of each fit" if plan.steps else '')
     how = m['run']
-    yield 'started with',', '.join([*(f'{k} {how[k]}' for k in ('seed','fix','strict') if how.get(k) not in (None, False)), f"{f.get('cpu.threads')} threads", f"device {f.get('learner.device')}"])
+    yield 'started with',', '.join([*(f'{k} {how[k]}' for k in ('seed','fix','strict','exact') if how.get(k) not in (None, False)), f"{f.get('cpu.threads')} threads", f"device {f.get('learner.device')}"])
     for k,v in plan.links.items(): yield 'data',f'{k} -> {v}'
     for o in plan.notes: yield 'note',o
 
@@ -336,7 +336,7 @@ def _spec(plan):
     out.mkdir()
     watch = dict(record=str(plan.record), out=str(out), number=plan.archive.meta['number'], items=plan.archive.items, steps=plan.steps)
     (plan.folder/'watch.json').write_text(json.dumps(watch))
-    spec = dict(script=plan.archive.meta['script'], args=tuple(plan.args), seed=how.get('seed'), fix=bool(how.get('fix')), strict=bool(how.get('strict')), manifest=str(out/'run.json'),
+    spec = dict(script=plan.archive.meta['script'], args=tuple(plan.args), seed=how.get('seed'), fix=bool(how.get('fix')), strict=bool(how.get('strict')), exact=bool(how.get('exact')), manifest=str(out/'run.json'),
                 vary=dict(threads=int(plan.manifest.fields['cpu.threads'])), first=[('fastai_repro.rerun', 'watch', (str(plan.folder/'watch.json'),))])
     if plan.trace: spec.update(trace=str(out/'trace.jsonl'), level=_level(plan.trace), steps=plan.steps)
     (plan.folder/'spec.pkl').write_bytes(pickle.dumps(spec))
