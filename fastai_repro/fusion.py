@@ -146,7 +146,7 @@ def over(
     "`x`/`n`, rounded once"
     return x/n if isinstance(x, Term) else x/constant(n, x.dtype, x.device)
 
-# %% ../nbs/06_fusion.ipynb #fad91bbd
+# %% ../nbs/06_fusion.ipynb #900c2ab5
 def _whole(o): return isinstance(o, int) and not isinstance(o, bool)
 
 def _type(args):
@@ -185,7 +185,12 @@ def written(
     body = '\n    '.join([*lines, end])
     return f"template <typename T> {'void' if several else 'T'} {f.__name__.strip('_')}({params}) {{\n    {body}\n}}",T,[o for _,o in outs]
 
-def finished(x, dtype, shape):
+def finished(
+    x:torch.Tensor, # What the kernel gave
+    dtype, # The type that it really has; None if it is that of `x`
+    shape, # Its shape; None if it is that of `x`
+):
+    "The result of `fused` from what the kernel gave"
     if dtype is torch.bool: x = x!=0
     elif dtype is torch.float32: x = (x.view(torch.float64) if x.dtype is torch.int64 else x).to(dtype)
     elif dtype is not None: x = x.view(dtype)  # the bits of an integer, or of a float64, in the other
