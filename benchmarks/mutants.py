@@ -15,7 +15,7 @@ from mutants_cases import MUTANTS
 
 def notebooks(): return sorted(o for o in (root/'nbs').glob('*.ipynb') if o.stem!='quickstart')
 
-def of_room(room): return [o.name for o in notebooks() if re.fullmatch(rf'\d+_{room}(_\w+)?|{room}', o.stem)]
+def of_room(room): return [o.name for o in notebooks() if re.fullmatch(rf'\d+[a-z]?_{room}(_\w+)?|{room}', o.stem)]
 
 def broken(text, old, new, where):
     if text.count(old)!=1: raise SystemExit(f'{where}: {old!r} is there {text.count(old)} times, not once')

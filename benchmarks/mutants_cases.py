@@ -30,7 +30,7 @@ MUTANTS = [
     ('exact_sums', "    return min((53-_log2(n))//2, 24)", "    return 26", 'factors have so many bits that sums are rounded', '10_exact_tests'),
     ('exact_sums', "(field-1022).clamp(min=least),field!=2047", "(field-1022).clamp(min=least),field<3000", 'NaN is cut like a number', '10_exact_tests'),
     ('exact_math', "    z = _mixed(z)\n    radius", "    radius", 'normal numbers are made of the bare counter', '10_exact_tests'),
-    ('exact_operations', "def _mse_backward(f, g, x, y, reduction): return (x-y)*2*", "def _mse_backward(f, g, x, y, reduction): return (x-y)*",
+    ('exact_layers', "def _mse_backward(f, g, x, y, reduction): return (x-y)*2*", "def _mse_backward(f, g, x, y, reduction): return (x-y)*",
      'half the gradient of the squared error', '10_exact_tests'),
     ('exact', "        if torch.Tag.nondeterministic_seeded in func.tags: refuse(func)\n", "", 'what draws without a definition is let through',
      '10_exact_tests'),

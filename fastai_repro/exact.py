@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.nn.attention import SDPBackend,sdpa_kernel
 from fastai.optimizer import Optimizer
 from .exact_operations import NotExact,is_float,operations,refuse
+from . import exact_layers,exact_random
 from .fusion import fused
 
 # %% ../nbs/10_exact.ipynb #18b1a82f
