@@ -72,11 +72,11 @@ FOLLOWS = {  # field -> the fields that explain a change of it
     'end.metrics.*': 'learner.metrics learner.metrics.*',
 }
 
-# %% ../nbs/04_fields.ipynb #1dd087d7
+# %% ../nbs/04_fields.ipynb #d6dab0f4
 class Field(NamedTuple):
     "A line of the table of fields"
     name:str # Dotted name; one that ends in `*` stands for all that begin so
-    group:str|_If # 'changes', 'may', 'not', or on what that depends
+    group:str|_If # 'changes', 'may' or 'not', or what that depends on
     why:str # Why it is in its group
     source:str # Where it is read
     follows:tuple = () # Fields that explain a change of this one
@@ -89,145 +89,147 @@ class Field(NamedTuple):
 
 def _fields(rows): return [Field(*o, tuple(FOLLOWS.get(o[0], '').split())) for o in rows]
 
-# %% ../nbs/04_fields.ipynb #91300fb1
+# %% ../nbs/04_fields.ipynb #7cf6a53a
 FIELDS = _fields([
     ('seed', 'changes', "every random number depends on it", "the argument, else `learn.repro`, else the loaders"),
-    ('data.items', 'changes', "other items, or some added or removed",
+    ('data.items', 'changes', "different items, or some were added or removed",
         "digest of the sorted items of all loaders; paths relative to their common folder"),
-    ('data.content', 'changes', "the same items hold other contents", "tables and tensors; with `content=True` the bytes of the files"),
-    ('data.labels', 'changes', "other targets", "what the targets are made from, where that is cheap to have"),
-    ('data.labels_from*', _If('if the labels are recorded', 'not', 'changes'), "targets made in another way",
+    ('data.content', 'changes', "the same items, with different contents",
+        "tables and tensors; with `content=True` the bytes of the files"),
+    ('data.labels', 'changes', "different targets", "what the targets are made from, where that is cheap to read"),
+    ('data.labels_from*', _If('if the labels are recorded', 'not', 'changes'), "how the targets are made",
         "the functions or columns that give the labels, by the walk"),
     ('data.split', 'changes', "items moved between training and validation", "digest of the sorted items of each loader"),
     ('data.order', 'changes', "the items are listed in another order", "digest of the items of each loader"),
     ('data.n', 'changes', "another number of items", "the datasets of the loaders"),
-    ('data.vocab', 'changes', "classes or tokens have other numbers", "`dls.vocab`"),
+    ('data.vocab', 'changes', "classes or tokens are numbered differently", "`dls.vocab`"),
     ('loaders.n', 'changes', "another number of items", "the loaders"),
-    ('loaders.bs', 'changes', "other batches", "the loaders"),
+    ('loaders.bs', 'changes', "different batches", "the loaders"),
     ('loaders.keyed', 'changes', "random numbers are keyed in another way, or not at all", "the loaders"),
     ('loaders.type', 'changes', "another loader draws items in another way", "the loaders"),
     ('loaders.shuffle', 'changes', "another order of items", "the loaders"),
     ('loaders.drop_last', 'changes', "another number of batches", "the loaders"),
-    ('loaders.weights', 'changes', "items are drawn with other weights", "digest of `dl.wgts`"),
-    ('loaders.stats', 'changes', "inputs are normalized by other numbers", "means and deviations of `Normalize`"),
+    ('loaders.weights', 'changes', "items are drawn with different weights", "digest of `dl.wgts`"),
+    ('loaders.stats', 'changes', "inputs are normalized with different numbers", "means and deviations of `Normalize`"),
     ('loaders.sampler*', 'changes', "another order of items", "the sampler, by the walk"),
-    ('loaders:*', 'changes', "the loader is another", "the class, by the walk"),
-    ('learner:*', 'changes', "the learner trains in another way", "the class, by the walk"),
-    ('loaders.*', 'changes', "the model sees other inputs",
-        "the walk through pipelines, samplers, collate functions and what else the loaders hold"),
+    ('loaders:*', 'changes', "another loader class", "the class, by the walk"),
+    ('learner:*', 'changes', "another learner class", "the class, by the walk"),
+    ('loaders.*', 'changes', "the model sees different inputs",
+        "the walk through pipelines, samplers, collate functions and whatever else the loaders hold"),
     ('data.tfms.*', 'changes', "items are made in another way", "the walk through the dataset's transforms"),
     ('data.*', 'changes', "items are made in another way", "the walk through the datasets"),
-    ('state.data.*', 'may', "what a transform has found in the data, or a state that something has moved", "the walk"),
-    ('state.*', 'may', "a setting, or a state that something has moved: a method of the object sets it", "the walk"),
+    ('state.data.*', 'may', "what a transform has found in the data, or a state that has changed", "the walk"),
+    ('state.*', 'may', "a setting, or a state that has changed: a method of the object sets it", "the walk"),
 ])
 
-# %% ../nbs/04_fields.ipynb #de06056a
+# %% ../nbs/04_fields.ipynb #91552adc
 FIELDS += _fields([
     ('learner.arch', 'changes', "another model", "the name of the architecture, and the type of the model"),
     ('learner.arch.*', 'changes', "another model", "the walk through the model: layers, attributes, hooks, shapes of weights"),
     ('learner.n_params', 'changes', "another model", "`learn.model.parameters()`"),
-    ('learner.init', 'changes', "training starts from other weights", "digest of the model when the run begins"),
-    ('learner.opt_state', 'changes', "the optimizer starts with other moments",
+    ('learner.init', 'changes', "training starts from different weights", "digest of the model when the run begins"),
+    ('learner.opt_state', 'changes', "the optimizer starts with different moments",
         "digest of what the optimizer has kept, when the run begins"),
-    ('learner.lr', 'changes', "other steps", "schedule or optimizer when a fit begins"),
+    ('learner.lr', 'changes', "different steps", "schedule or optimizer when a fit begins"),
     ('learner.opt', 'changes', "another optimizer", "`learn.opt_func`, or torch's optimizer"),
     ('learner.opt.*', 'changes', "another optimizer", "the walk through `learn.opt_func`"),
-    ('learner.splitter', 'changes', "other groups of parameters", "`learn.splitter`"),
-    ('learner.opt_hypers', 'changes', "other steps", "`learn.opt.hypers`, but for what is scheduled"),
-    ('learner.schedule', 'changes', "other steps", "`ParamScheduler`, at 21 positions of a fit"),
-    ('learner.loss', 'changes', "other gradients", "`learn.loss_func`"),
-    ('learner.loss.*', 'changes', "other gradients", "the walk through `learn.loss_func`"),
+    ('learner.splitter', 'changes', "different groups of parameters", "`learn.splitter`"),
+    ('learner.opt_hypers', 'changes', "different steps", "`learn.opt.hypers`, but for what is scheduled"),
+    ('learner.schedule', 'changes', "different steps", "`ParamScheduler`, at 21 positions of a fit"),
+    ('learner.loss', 'changes', "different gradients", "`learn.loss_func`"),
+    ('learner.loss.*', 'changes', "different gradients", "the walk through `learn.loss_func`"),
     ('learner.n_fits', 'changes', "longer or shorter training", "fits of the run that have begun"),
     ('learner.epochs', 'changes', "longer or shorter training", "`learn.n_epoch`"),
     ('learner.start_epoch', 'changes', "training starts at another epoch", "the argument of `fit`"),
 ])
 
-# %% ../nbs/04_fields.ipynb #7ff93340
+# %% ../nbs/04_fields.ipynb #bda5e76a
 FIELDS += _fields([
-    ('learner.params.*', 'changes', "other layers are trained, or with other steps",
+    ('learner.params.*', 'changes', "different layers are trained, or with different steps",
         "group of each parameter in the optimizer, and whether it is trained"),
-    ('learner.trainable', 'changes', "other layers are trained", "numbers in the parameters with `requires_grad`"),
+    ('learner.trainable', 'changes', "different layers are trained", "numbers in the parameters with `requires_grad`"),
     ('learner.callbacks', 'changes', "callbacks can change anything", "names of `learn.cbs`, but for those that only watch"),
     ('learner.callbacks.*', 'changes', "callbacks can change anything", "the walk through each callback"),
     ('processes.parts', 'changes', "each part has its own statistics of BatchNorm and random numbers",
         "`learn.repro`, else the number of processes"),
     ('processes.reduction', 'changes', "gradients are summed in another order", "`learn.repro`"),
-    ('processes.n', _same_parts, "who makes which part; without `parts`, other batches and sums",
+    ('processes.n', _same_parts, "which process makes which part; without `parts`, different batches and sums",
         "torch.distributed, inside `distrib_ctx`"),
-    ('processes.backend', _same_parts, "who carries the sums; without `parts`, in which order",
+    ('processes.backend', _same_parts, "what carries the sums; without `parts`, also their order",
         "torch.distributed, inside `distrib_ctx`"),
-    ('learner.device', 'changes', "other kernels", "`learn.dls.device`, else the model"),
+    ('learner.device', 'changes', "different kernels", "`learn.dls.device`, else the model"),
     ('learner.metrics.*', 'not', "metrics watch the training", "the walk through each metric"),
     ('learner.watchers.*', 'not', "callbacks that only watch", "the walk"),
-    ('learner.*', 'changes', "the learner is set otherwise", "what else the learner holds, by the walk"),
-    ('code.commit', 'may', "other files; of those that ran, `code.modules` and `code.script_digest` tell", "git"),
-    ('code.diff', 'may', "other files than the commit's; of those that ran, `code.modules` and `code.script_digest` tell",
+    ('learner.*', 'changes', "another setting of the learner", "what else the learner holds, by the walk"),
+    ('code.commit', 'may', "different files; see `code.modules` and `code.script_digest` for those that ran", "git"),
+    ('code.diff', 'may', "files differ from the commit; see `code.modules` and `code.script_digest` for those that ran",
         "git: changes since the commit and source that git does not know; of notebooks the code alone"),
     ('code.script_digest', 'changes', "another script", "the file that runs: each function, class and variable"),
-    ('code.modules.*', 'changes', "other code", "each imported module that is not installed: each function, class and variable"),
+    ('code.modules.*', 'changes', "different code", "each imported module that is not installed: each function, class and variable"),
     ('code.patches.*', 'changes', "a function of a library was replaced",
         "functions of the user's in modules and classes of Python and of installed packages"),
-    ('code.cells', 'may', "other cells, or in another order; what the run uses of them is in `learner`, `loaders` and `data`",
+    ('code.cells', 'may', "different cells, or another order; what the run uses of them is in `learner`, `loaders` and `data`",
         "the cells of the notebook that were executed"),
 ])
 
-# %% ../nbs/04_fields.ipynb #9f36ed0f
+# %% ../nbs/04_fields.ipynb #fb46bd0c
 FIELDS += _fields([
-    ('torch.version', 'changes', "other kernels and other defaults", "torch"),
-    ('torch.build', 'changes', "other kernels", "torch: git version, digest of its configuration"),
-    ('torch.matmul_precision', 'changes', "matrices are multiplied with other precision", "torch"),
-    ('torch.matmul_tf32', _gpu_only, "matrices are multiplied with other precision", "torch.backends.cuda"),
-    ('torch.cudnn_tf32', _gpu_only, "convolutions with other precision", "torch.backends.cudnn"),
-    ('torch.fp32_cpu', _cpu, "float32 is computed with other precision", "torch.backends.mkldnn, in newer versions of torch"),
-    ('torch.fp32_cuda', _gpu_only, "float32 is computed with other precision",
+    ('torch.version', 'changes', "different kernels and different defaults", "torch"),
+    ('torch.build', 'changes', "different kernels", "torch: git version, digest of its configuration"),
+    ('torch.matmul_precision', 'changes', "matrices are multiplied with another precision", "torch"),
+    ('torch.matmul_tf32', _gpu_only, "matrices are multiplied with another precision", "torch.backends.cuda"),
+    ('torch.cudnn_tf32', _gpu_only, "convolutions with another precision", "torch.backends.cudnn"),
+    ('torch.fp32_cpu', _cpu, "float32 is computed with another precision", "torch.backends.mkldnn, in newer versions of torch"),
+    ('torch.fp32_cuda', _gpu_only, "float32 is computed with another precision",
         "torch.backends.cuda and cudnn, in newer versions of torch"),
     ('torch.fp16_reduction', _gpu_only, "sums in half precision", "torch.backends.cuda"),
     ('torch.bf16_reduction', _gpu_only, "sums in half precision", "torch.backends.cuda"),
-    ('torch.default_dtype', 'changes', "numbers of other precision", "torch"),
-    ('torch.deterministic', 'changes', "other kernels", "torch"),
+    ('torch.default_dtype', 'changes', "numbers of another precision", "torch"),
+    ('torch.deterministic', 'changes', "different kernels", "torch"),
     ('torch.warn_only', 'not', "it decides between an error and a warning", "torch"),
-    ('torch.fill', 'may', "code that reads what it never wrote sees other numbers", "torch.utils.deterministic"),
-    ('torch.cudnn_deterministic', _gpu_only, "other kernels; without it results need not repeat", "torch.backends.cudnn"),
-    ('torch.cudnn_benchmark', _gpu_only, "kernels are chosen by a race, another in each process", "torch.backends.cudnn"),
-    ('torch.cudnn_enabled', _gpu_only, "other kernels", "torch.backends.cudnn"),
+    ('torch.fill', 'may', "code that reads memory it never wrote sees different numbers", "torch.utils.deterministic"),
+    ('torch.cudnn_deterministic', _gpu_only, "different kernels; without it results need not repeat", "torch.backends.cudnn"),
+    ('torch.cudnn_benchmark', _gpu_only, "kernels are chosen by timing them, so each process may choose others", "torch.backends.cudnn"),
+    ('torch.cudnn_enabled', _gpu_only, "different kernels", "torch.backends.cudnn"),
     ('torch.cublas_workspace', _gpu_only, "cuBLAS repeats only with a fixed workspace", "the environment"),
-    ('torch.attention', _gpu_only, "other attention kernels", "torch.backends.cuda"),
-    ('torch.mkldnn', _cpu, "other CPU kernels", "torch.backends.mkldnn"),
-    ('torch.switches', 'may', "other kernels", "whatever else can be set in torch.backends"),
+    ('torch.attention', _gpu_only, "different attention kernels", "torch.backends.cuda"),
+    ('torch.mkldnn', _cpu, "different CPU kernels", "torch.backends.mkldnn"),
+    ('torch.switches', 'may', "different kernels", "whatever else can be set in torch.backends"),
     ('torch.flushes_denormals', _cpu, "tiny numbers become zero", "a multiplication"),
-    ('gpu.name', _gpu_only, "other kernels are chosen on another model", "torch.cuda, once the process uses a GPU"),
-    ('gpu.capability', _gpu_only, "other kernels", "torch.cuda"),
-    ('torch.cuda', _gpu_only, "other kernels", "torch.version"),
-    ('torch.cudnn', _gpu_only, "other kernels", "torch.backends.cudnn"),
-    ('cpu.family', _cpu, "other kernels are chosen on another family", "/proc/cpuinfo, else platform"),
-    ('cpu.isa', _cpu, "other kernels", "torch.backends.cpu"),
+    ('gpu.name', _gpu_only, "different kernels are chosen on another model", "torch.cuda, once the process uses a GPU"),
+    ('gpu.capability', _gpu_only, "different kernels", "torch.cuda"),
+    ('torch.cuda', _gpu_only, "different kernels", "torch.version"),
+    ('torch.cudnn', _gpu_only, "different kernels", "torch.backends.cudnn"),
+    ('cpu.family', _cpu, "different kernels are chosen on another family", "/proc/cpuinfo, else platform"),
+    ('cpu.isa', _cpu, "different kernels", "torch.backends.cpu"),
     ('cpu.threads', _cpu, "sums are split in another way", "torch, in the main process"),
     ('cpu.interop_threads', _If('on the CPU', 'may', 'not'), "operations may run side by side", "torch"),
-    ('cpu.model', _If('on the CPU', 'may', 'not'), "one family mostly agrees", "/proc/cpuinfo, else platform"),
+    ('cpu.model', _If('on the CPU', 'may', 'not'), "CPUs of one family mostly agree", "/proc/cpuinfo, else platform"),
 ])
 
-# %% ../nbs/04_fields.ipynb #8f7c7e40
+# %% ../nbs/04_fields.ipynb #b09d1d90
 FIELDS += _fields([
-    ('streams.scheme', 'changes', "all random numbers are other ones", "fastai_repro"),
+    ('streams.scheme', 'changes', "all random numbers are different", "fastai_repro"),
     ('end.state', 'changes', "one run was cut short",
         "how the last fit ended: finished, cancelled, interrupted or failed; absent while it runs"),
-    ('python.version', 'may', "other defaults of the libraries", "platform"),
-    ('python.implementation', 'may', "other libraries", "platform"),
+    ('python.version', 'may', "different defaults of the libraries", "platform"),
+    ('python.implementation', 'may', "different libraries", "platform"),
     ('packages.*', 'may', "another version or another package", "the installed distributions"),
     ('gpu.driver', _If('on a GPU', 'may', 'not'), "it compiles some kernels", "/proc/driver/nvidia"),
     ('gpu.memory', _If('on a GPU', 'may', 'not'), "workspaces may be chosen by it", "torch.cuda"),
     ('torch.nccl', 'may', "sums over several GPUs", "torch.cuda"),
-    ('platform.libc', 'may', "other mathematical functions", "platform"),
-    ('platform.machine', 'may', "other kernels", "platform"),
-    ('platform.system', 'may', "other libraries", "platform"),
-    ('env.*', 'may', "libraries read it when they start", "the environment: names that begin as the libraries that compute name theirs"),
-    ('config.*', 'may', "what it does only you know", "the argument"),
-    ('python.hash_seed', _If('with loaders keyed by item', 'not', 'may'), "the order of sets of strings, which loaders do not go by",
+    ('platform.libc', 'may', "different mathematical functions", "platform"),
+    ('platform.machine', 'may', "different kernels", "platform"),
+    ('platform.system', 'may', "different libraries", "platform"),
+    ('env.*', 'may', "libraries read it when they start", "environment variables with the prefixes of libraries that compute"),
+    ('config.*', 'may', "only you know what it does", "the argument"),
+    ('python.hash_seed', _If('with loaders keyed by item', 'not', 'may'),
+        "it orders sets of strings, and keyed loaders do not depend on that",
         "the environment as the interpreter was started"),
     ('loaders.num_workers', _keyed_only, "items have the same random numbers in any process, if they are keyed", "the loaders"),
 ])
 
-# %% ../nbs/04_fields.ipynb #7180af43
+# %% ../nbs/04_fields.ipynb #b8c88f90
 FIELDS += _fields([
     ('loaders.pin_memory', 'not', "how batches travel", "the loaders"),
     ('loaders.persistent_workers', _keyed_only, "how batches travel", "the loaders"),
@@ -245,33 +247,33 @@ FIELDS += _fields([
     ('code.branch', 'not', "a name for the commit", "git"),
     ('code.remote', 'not', "where the code can be had; without credentials", "git"),
     ('code.script', 'not', "a name; without its arguments", "the script or notebook that runs, if that can be known"),
-    ('code.argv', 'not', "they count by what they do", "the script's arguments, credentials masked"),
-    ('code.archive', 'not', "a file beside this one; of the code in it `code.modules` and `code.script_digest` tell",
+    ('code.argv', 'not', "what they do is recorded elsewhere", "the script's arguments, credentials masked"),
+    ('code.archive', 'not', "a file next to this one; see `code.modules` and `code.script_digest` for the code in it",
         "digest of `NAME.code.zip`"),
     ('code.left_out*', 'not', "parts of the code that were not kept, and why", "the code that was kept"),
     ('code.packages', 'not', "names; the versions are in `packages`",
         "the distributions whose modules are loaded, and what they require"),
-    ('code.index*', 'not', "where packages are looked for", "options of pip and uv"),
+    ('code.index*', 'not', "where packages are looked up", "options of pip and uv"),
     ('run.name', 'not', "a name", "the argument"),
     ('run.time', 'not', "when the run began", "the clock, UTC"),
     ('run.host', 'not', "where the run was made", "the machine's name"),
-    ('manifest.schema', 'not', "how the file is to be read", "fastai_repro"),
-    ('end.weights', 'changes', "the result is another, and nothing recorded explains it", "digest of the model when the last fit ended"),
-    ('end.metrics.*', 'changes', "the result is another, and nothing recorded explains it",
+    ('manifest.schema', 'not', "the version of the file format", "fastai_repro"),
+    ('end.weights', 'changes', "the results differ, and nothing recorded explains it", "digest of the model when the last fit ended"),
+    ('end.metrics.*', 'changes', "the results differ, and nothing recorded explains it",
         "`learn.recorder.values`, one for each epoch"),
     ('end.error', 'not', "the type of the error that ended the run", "the exception"),
     ('end.seconds', 'not', "time", "the clock, all fits together"),
     ('end.gpu_memory', 'not', "memory", "torch.cuda, bytes at most since the process started"),
 ])
 
-# %% ../nbs/04_fields.ipynb #d43fab9d
+# %% ../nbs/04_fields.ipynb #2860904b
 _by_name = {o.name:(i,o) for i,o in enumerate(FIELDS)}
 _stars = sorted((o.name[:-1] for o in FIELDS if o.name.endswith('*')), key=len, reverse=True)
 
 def field_of(
     name:str # Dotted name of a field of a manifest
 )->tuple: # Its place in the table, and its line, a `Field`
-    "Place and line of a field in the table; of a later fit's the one of the first"
+    "Place and line of a field in the table; for a field of a later fit, those of the first"
     plain = re.sub(r'^fits\.\d+\.', '', name)
     star = next((o for o in _stars if plain.startswith(o)), None)
     unknown = Field(name, 'may', "a field that this version does not know", '')
