@@ -148,40 +148,45 @@ def _judge(name, a, b, changed):
     if group=='changes' and _is_unknown(name, a, b): return 'may','recorded in one of the two only'
     return group,f.why
 
-# %% ../nbs/05_record.ipynb #c762f21f
+# %% ../nbs/05_record.ipynb #66792bb7
 _can_come_from_a_set = re.compile(r'(fits\.\d+\.)?(data\.(items|content|labels|labels_from.*|order|vocab|split)|loaders\.(weights|sampler.*)|state\.data\..*)')
 _several_values = re.compile(r'\] #[0-9a-f]{12}|^[\w.]+ of \d+: ')  # a tensor, or what a list, dict or set holds
 
-def _may_be_a_set(o):
-    "Could the order of a set have made this change?"
+def _may_be_a_set(o, has_files):
+    "Could the order of a set have made this change? It can't change the bytes of a file"
+    if has_files and o.field.endswith('data.content'): return False
     return bool(_can_come_from_a_set.fullmatch(o.field)) or any(isinstance(v, str) and _several_values.search(v) for v in (o.a, o.b))
 
 def _causes(changes): return [o for o in changes if o.group=='changes' and not is_result(o.field)]
 
 def _unexplained(changes): return [] if _causes(changes) else [o for o in changes if o.group=='changes']
 
-def _with_hash_seed(changes):
+def _if_a_set(found):
+    what = 'anything that the run uses' if is_result(found[0].field) else f'`{found[0].field}`'
+    return f"if {what} comes from one, use `sorted(...)`"
+
+def _with_hash_seed(changes, has_files):
     "The hash seed may have changed what can come from a set, and results that nothing else explains"
-    found = [o for o in _causes(changes) if _may_be_a_set(o)] or _unexplained(changes)
+    found = [o for o in _causes(changes) if _may_be_a_set(o, has_files)] or _unexplained(changes)
     if not found: return changes
-    why = f"the order of a `set` of strings depends on it: if `{found[0].field}` comes from one, use `sorted(...)`"
+    why = f"the order of a `set` of strings depends on it: {_if_a_set(found)}"
     return [o._replace(group='may', why=why) if o.field=='python.hash_seed' and o.group=='not' else o for o in changes]
 
-# %% ../nbs/05_record.ipynb #dbc629d9
-_hash_note = ("neither run has set PYTHONHASHSEED, so the order of a Python `set` of strings differs between them. If `{}` comes from a set, "
-              "use `sorted(...)`, or start both runs with PYTHONHASHSEED=0")
+# %% ../nbs/05_record.ipynb #b5404bfd
+_hash_note = ("neither run has set PYTHONHASHSEED, so the order of a Python `set` of strings differs between them: {}, "
+              "or start both runs with PYTHONHASHSEED=0")
 _content_note = ("the contents of the files were not recorded, so a changed file can't be seen. Record them in both runs, before they train: "
                  "`RunManifest.capture(learn, content=True).save('a.json')`")
 
 def _notes(changes, a, b):
     "What may explain a difference and was not recorded"
     causes,results = _causes(changes),_unexplained(changes)
-    data = causes if all(map(_may_be_a_set, causes)) and a.get('data.n')==b.get('data.n') else []
+    has_files = a.get('data.path') and b.get('data.path')
+    data = causes if all(_may_be_a_set(o, has_files) for o in causes) and a.get('data.n')==b.get('data.n') else []
+    if results and has_files and not ('data.content' in a and 'data.content' in b): yield _content_note
     is_random = a.get('python.hash_seed')==b.get('python.hash_seed')=='random'
     is_code = any(o.field.startswith('code.') and o.group!='not' for o in changes)
-    if is_random and not is_code and (data or results): yield _hash_note.format((data or results)[0].field)
-    has_files = a.get('data.path') and b.get('data.path') and ('data.content' not in a or 'data.content' not in b)
-    if has_files and results: yield _content_note
+    if is_random and not is_code and (data or results): yield _hash_note.format(_if_a_set(data or results))
 
 # %% ../nbs/05_record.ipynb #3f1dabcf
 _computed = re.compile(r'(fits\.\d+\.)?(loaders\.\w+\.|data\.(tfms|dataset)\.|learner\.(arch|loss)[.(])')
@@ -218,7 +223,7 @@ class ManifestDiff(list):
 
 _json_keys = {'changes':'changes_result', 'may':'may_change_result', 'results':'results', 'not':'does_not'}
 
-# %% ../nbs/05_record.ipynb #8284c537
+# %% ../nbs/05_record.ipynb #21b0ba16
 def _with_fits(a, b):
     "The fields of `a`, and of its later fits also what `b` notes as other than in the first"
     n = a.get('learner.n_fits') or 1
@@ -246,7 +251,7 @@ def diff(self:RunManifest,
     changed = {o for o in a.keys() | b.keys() if a.get(o)!=b.get(o) or type(a.get(o))!=type(b.get(o))}
     found = sorted((Change(o, a.get(o), b.get(o), *_judge(o, a, b, changed)) for o in changed), key=_telling)
     notes = list(_notes(found, a, b))
-    changes = _results_apart(_with_data(_with_hash_seed(found)))
+    changes = _results_apart(_with_data(_with_hash_seed(found, a.get('data.path'))))
     same = {k:v for k,v in a.items() if is_result(k) and k in b and k not in changed}
     names = (self.name, other.name) if self.name!=other.name else (f'{self.name} (A)', f'{other.name} (B)')
     return ManifestDiff(sorted(changes, key=_telling), names, same, notes)
