@@ -136,7 +136,7 @@ def _fmod(f, x, y):
     q = x64/y64
     return as_type(x64 - (q.floor() if 'remainder' in str(f) else q.trunc())*y64, x)
 
-# %% ../nbs/09_exact_operations.ipynb #e5bb5b4e
+# %% ../nbs/09_exact_operations.ipynb #341a4110
 def _rounded(g):
     @wraps(g)
     def res(x): return as_type(g(x), x)
@@ -154,7 +154,7 @@ def _power(x, y): return as_type(exact_pow(x, y), x)
 
 @operation('pow')
 def _pow(f, x, y):
-    if not isinstance(x, torch.Tensor): return as_type(exact_exp(y.double()*exact_log(torch.full_like(y, x, dtype=torch.float64))), _float(y))
+    if not isinstance(x, torch.Tensor): return as_type(exact_exp(exact_log(torch.full_like(y, x, dtype=torch.float64))*y.double()), _float(y))
     if not is_float(x) and not is_float(y): return f(x, y)
     if isinstance(y, torch.Tensor):
         if y.dim() or y.device.type!='cpu': refuse(f'{f} with a tensor as exponent')

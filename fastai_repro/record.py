@@ -148,8 +148,9 @@ def _judge(name, a, b, changed):
     if group=='changes' and _is_unknown(name, a, b): return 'may','recorded in one of the two only'
     return group,f.why
 
-# %% ../nbs/05_record.ipynb #66792bb7
-_can_come_from_a_set = re.compile(r'(fits\.\d+\.)?(data\.(items|content|labels|labels_from.*|order|vocab|split)|loaders\.(weights|sampler.*)|state\.data\..*)')
+# %% ../nbs/05_record.ipynb #f87b0c31
+_can_come_from_a_set = re.compile(r'(fits\.\d+\.)?(data\.(items|content|labels|labels_from.*|order|vocab|split)'
+    r'|loaders\.(weights|sampler.*)|state\.data\..*)')
 _several_values = re.compile(r'\] #[0-9a-f]{12}|^[\w.]+ of \d+: ')  # a tensor, or what a list, dict or set holds
 
 def _may_be_a_set(o, has_files):
@@ -172,11 +173,11 @@ def _with_hash_seed(changes, has_files):
     why = f"the order of a `set` of strings depends on it: {_if_a_set(found)}"
     return [o._replace(group='may', why=why) if o.field=='python.hash_seed' and o.group=='not' else o for o in changes]
 
-# %% ../nbs/05_record.ipynb #b5404bfd
-_hash_note = ("neither run has set PYTHONHASHSEED, so the order of a Python `set` of strings differs between them: {}, "
-              "or start both runs with PYTHONHASHSEED=0")
-_content_note = ("the contents of the files were not recorded, so a changed file can't be seen. Record them in both runs, before they train: "
-                 "`RunManifest.capture(learn, content=True).save('a.json')`")
+# %% ../nbs/05_record.ipynb #8ede866b
+_hash_note = ("neither run has set PYTHONHASHSEED, so the order of a Python `set` of strings differs between "
+              "them: {}, or start both runs with PYTHONHASHSEED=0")
+_content_note = ("the contents of the files were not recorded, so a changed file can't be seen. Record them in both runs, "
+                 "before they train: `RunManifest.capture(learn, content=True).save('a.json')`")
 
 def _notes(changes, a, b):
     "What may explain a difference and was not recorded"
