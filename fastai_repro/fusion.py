@@ -12,9 +12,11 @@ import math,warnings
 from functools import lru_cache,wraps
 import torch
 
-# %% ../nbs/06_fusion.ipynb #28a02960
+# %% ../nbs/06_fusion.ipynb #3110a0ff
 _c = {torch.bool:'bool', torch.int32:'int', torch.int64:'long long', torch.float32:'float', torch.float64:'double'}
+
 _order = list(_c)
+
 _bits = {torch.int64:'__double_as_longlong', torch.float64:'__longlong_as_double', torch.int32:'__float_as_int',
          torch.float32:'__int_as_float'}
 
@@ -26,6 +28,7 @@ def _literal(v, dtype):
     else: res = f"__longlong_as_double({'0x7ff8' if math.isnan(v) else '0x7ff0' if v>0 else '0xfff0'}000000000000LL)"
     return f'(float){res}' if dtype is torch.float32 else res
 
+# %% ../nbs/06_fusion.ipynb #f17a153b
 class Term:
     "A tensor that is not there: what is done with it is written down as C++"
     def __init__(self, lines, dtype, name, whole=False): self.lines,self.dtype,self.name,self.whole = lines,dtype,name,whole
@@ -52,6 +55,7 @@ class Term:
         if name.startswith('__') or not name.endswith('_'): raise AttributeError(f'`{name}` is not among the operations that can be fused')
         return getattr(self, name[:-1])  # in place or not: a line of its own
 
+# %% ../nbs/06_fusion.ipynb #0c1e7e73
 def _weak(o): return not isinstance(o, Term) or o.whole
 
 def _together(*terms):
@@ -99,7 +103,7 @@ def _clamp(self, min=None, max=None):
     return res
 Term.clamp = _clamp
 
-# %% ../nbs/06_fusion.ipynb #18111ffb
+# %% ../nbs/06_fusion.ipynb #4edcb6b3
 def where(
     cond, # Which
     x, # Tensor or number where it is true
@@ -116,6 +120,7 @@ def ones_like(
     "`torch.ones_like`"
     return x.new(x.dtype, _literal(1, x.dtype)) if isinstance(x, Term) else torch.ones_like(x)
 
+# %% ../nbs/06_fusion.ipynb #73cd78fd
 @lru_cache(maxsize=4096)
 def constant(
     v, # A number
@@ -146,7 +151,7 @@ def over(
     "`x`/`n`, rounded once"
     return x/n if isinstance(x, Term) else x/constant(n, x.dtype, x.device)
 
-# %% ../nbs/06_fusion.ipynb #900c2ab5
+# %% ../nbs/06_fusion.ipynb #790bce53
 def _whole(o): return isinstance(o, int) and not isinstance(o, bool)
 
 def _type(args):
@@ -196,6 +201,7 @@ def finished(
     elif dtype is not None: x = x.view(dtype)  # the bits of an integer, or of a float64, in the other
     return x if shape is None else x.view(shape)
 
+# %% ../nbs/06_fusion.ipynb #501986c5
 def _kernel(f, args):
     "`f` for arguments of these types on a GPU"
     code,T,outs = written(f, args)
@@ -215,6 +221,18 @@ def _kernel(f, args):
         return tuple(finished(o, t, shape) for o,t in zip(made, outs)) if several else finished(made, outs[0], shape)
     return res
 
+def _tried(f, args):
+    "The kernel, or `f` where there is no compiler for it"
+    try:
+        kernel = _kernel(f, args)
+        kernel(*args)
+        return kernel
+    except (RuntimeError,AttributeError,AssertionError) as e:
+        why = str(e).splitlines()[0]
+        warnings.warn(f'{f.__name__} could not be compiled for this GPU ({why}): slower, with the same bits', stacklevel=3)
+        return f
+
+# %% ../nbs/06_fusion.ipynb #9ab887f1
 def _on_cpu(f, args):
     "A piece at a time that stays in the cache: each number is computed for itself, so that changes nothing else"
     x = args[0]
@@ -241,14 +259,3 @@ def fused(
         if kernel is None: kernel = kernels[key] = _tried(f, args)
         return kernel(*args)
     return res
-
-def _tried(f, args):
-    "The kernel, or `f` where there is no compiler for it"
-    try:
-        kernel = _kernel(f, args)
-        kernel(*args)
-        return kernel
-    except (RuntimeError,AttributeError,AssertionError) as e:
-        why = str(e).splitlines()[0]
-        warnings.warn(f'{f.__name__} could not be compiled for this GPU ({why}): slower, with the same bits', stacklevel=3)
-        return f
