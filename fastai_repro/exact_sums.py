@@ -1,4 +1,4 @@
-"""Sums without an order: the same bits on every machine.
+"""Sums whose result does not depend on the order: the same bits on every machine.
 
 Docs: https://fastai-repro.github.io/fastai_repro/exact_sums.html.md"""
 
@@ -28,7 +28,7 @@ def product_bits(
     "How many bits the factors may have, so that a sum of `n` products is exact in float64"
     return min((53-_log2(n))//2, 24)
 
-# %% ../nbs/07_exact_sums.ipynb #a0ba81db
+# %% ../nbs/07_exact_sums.ipynb #681d5cf7
 _least = {torch.float32:-125., torch.float64:-222.}  # exponents that are told apart
 
 def _exponent(top, least):
@@ -54,19 +54,11 @@ def _uncut(q, top, bits, least): return q*_unit(top, bits, least)
 @fused
 def _uncut_product(q, a, b, bits, least): return (q+0.)*(_unit(a, bits, least)*_unit(b, bits, least))  # zero has one sign
 
+# %% ../nbs/07_exact_sums.ipynb #8b3dac7b
 def _largest(x, dims):
     "The largest of |`x`| over `dims`, NaN if there is one"
     if not dims: return x.abs()
     return torch.linalg.vector_norm(x, math.inf, dims, True) if x.is_cuda else x.abs().amax(dims, keepdim=True)
-
-def to_grid(
-    x:torch.Tensor, # Floats
-    bits:int, # The integers are at most `2**bits`
-    dims, # Dimensions that share a power of two
-)->tuple: # `x` as integers in float64, and what they are to be multiplied by, with `dims` kept as 1
-    "Cut `x` to integers of `bits` bits below the largest power of two over `dims`"
-    q,top = _grid(x, bits, dims)
-    return q,_unit(top, bits, _least[x.dtype])
 
 def _grid(x, bits, dims):
     "As `to_grid`, with the largest number in place of the unit"
@@ -77,6 +69,15 @@ def _grid(x, bits, dims):
         return q[0],top[0]
     top = _largest(x, dims)
     return _cut(x, top, bits, _least[x.dtype]),top
+
+def to_grid(
+    x:torch.Tensor, # Floats
+    bits:int, # The integers are at most `2**bits`
+    dims, # Dimensions that share a power of two
+)->tuple: # `x` as integers in float64, and what they are to be multiplied by, with `dims` kept as 1
+    "Cut `x` to integers of `bits` bits below the largest power of two over `dims`"
+    q,top = _grid(x, bits, dims)
+    return q,_unit(top, bits, _least[x.dtype])
 
 # %% ../nbs/07_exact_sums.ipynb #5794a8a6
 def _dims_of(x, dim):
@@ -97,7 +98,7 @@ def exact_sum(
     res = _uncut(q.sum(dims, keepdim=True), top, sum_bits(n), _least[x.dtype])
     return res if keepdim else res.squeeze(dims)
 
-# %% ../nbs/07_exact_sums.ipynb #aea529da
+# %% ../nbs/07_exact_sums.ipynb #47ed2c62
 def to_integers(
     x:torch.Tensor, # Floats
     n:int, # How many of them may be added
@@ -111,7 +112,7 @@ def exact_index_add(
     index:torch.Tensor, # The row each of `x` goes to: one dimension
     x:torch.Tensor, # Rows
 )->torch.Tensor: # float64
-    "A row for each index: the sum of the rows of `x` that go there"
+    "A row for each index: the sum of the rows of `x` that belong there"
     q,unit = to_integers(x, max(len(x), 1))
     return torch.zeros(size, *x.shape[1:], dtype=torch.int64, device=x.device).index_add_(0, index, q).double()*unit
 
@@ -130,7 +131,7 @@ def exact_matmul(
     else: q = sum((qa[...,i:i+_chunk]@qb[...,i:i+_chunk,:]).long() for i in range(0, k, _chunk)).double()
     return _uncut_product(q, ta, tb, bits, _least[a.dtype])
 
-# %% ../nbs/07_exact_sums.ipynb #d4aac4e7
+# %% ../nbs/07_exact_sums.ipynb #53250cf3
 def _but(x, *dims): return tuple(d for d in range(x.dim()) if d not in dims)
 
 def exact_conv(
@@ -147,6 +148,7 @@ def exact_conv(
     q = torch.convolution(qx, qw, None, stride, padding, dilation, transposed, output_padding, groups)
     return _uncut_product(q, tx, tw, bits, _least[x.dtype])
 
+# %% ../nbs/07_exact_sums.ipynb #7641ca54
 def _gradients(g, x, w, wanted, *settings): return torch.ops.aten.convolution_backward(g, x, w, None, *settings, wanted)
 
 def exact_conv_input(
@@ -165,6 +167,7 @@ def exact_conv_input(
     q = _gradients(qg, like, qw, [True,False,False], stride, padding, dilation, transposed, output_padding, groups)[0]
     return _uncut_product(q, tg, tw, bits, _least[g.dtype])
 
+# %% ../nbs/07_exact_sums.ipynb #e5ef332c
 def exact_conv_weight(
     g:torch.Tensor, # Gradient of the output
     x:torch.Tensor, # Input
