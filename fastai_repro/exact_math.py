@@ -16,13 +16,14 @@ from functools import lru_cache,partial
 import torch
 from .fusion import fused,look,ones_like,over,where
 
-# %% ../nbs/08_exact_math.ipynb #b93f1bba
+# %% ../nbs/08_exact_math.ipynb #0bec9556
 def _exact(f, *args):
     with localcontext() as ctx:
         ctx.prec = 60
         return [float(o) for o in f(*args)]
 
 _ln2 = _exact(lambda: [Decimal(2).ln()])[0]
+
 _pi = 3.141592653589793
 
 def _exp_table(): return [(Decimal(2).ln()*j/256).exp() for j in range(256)]
@@ -34,6 +35,7 @@ def _inverses():
 
 def _log_table(): return [-o.ln() for o in _inverses()]
 
+# %% ../nbs/08_exact_math.ipynb #db3b50c9
 def _sines(x, n=24):
     "sin and cos of the decimal `x`, below 7, by their series"
     term,res = Decimal(1),[Decimal(0),Decimal(0)]
@@ -123,7 +125,7 @@ def exact_rsqrt(
     root = exact_sqrt(x)
     return ones_like(root)/root
 
-# %% ../nbs/08_exact_math.ipynb #dff892b8
+# %% ../nbs/08_exact_math.ipynb #2e994222
 @fused
 def exact_sigmoid(
     x:torch.Tensor, # Any floats
@@ -157,6 +159,7 @@ def exact_softplus(
     "log(1+e^x)"
     return x.double().clamp(min=0.) + exact_log1p(exact_exp(-x.abs()))
 
+# %% ../nbs/08_exact_math.ipynb #ce77489d
 @fused
 def exact_erf(
     x:torch.Tensor, # Any floats
@@ -252,7 +255,7 @@ def draw_key(
     generator.set_offset(offset+4)
     return random_bits(_signed(generator.initial_seed()%2**64), 1)[0].item()^random_bits(offset, 1)[0].item()
 
-# %% ../nbs/08_exact_math.ipynb #45e42e42
+# %% ../nbs/08_exact_math.ipynb #b66c5711
 @fused
 def _fraction(z, bits): return _shifted(_mixed(z), 64-int(bits)).double()*2.**-bits
 
@@ -281,6 +284,7 @@ def random_normal(
     "Normal numbers"
     return _gauss(_places(key, n, device, first))
 
+# %% ../nbs/08_exact_math.ipynb #29e11da2
 def random_below(
     key:int, # Key of the draw
     n:int, # How many
