@@ -1,4 +1,4 @@
-"""One digest on every machine: torch's operations by such as have the same bits everywhere.
+"""The same results on every machine: exact arithmetic as a mode of torch.
 
 Docs: https://fastai-repro.github.io/fastai_repro/exact.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/exact.html.md"""
 # %% auto #0
 __all__ = ['in_exact_arithmetic', 'exact_arithmetic', 'exactly', 'check_exact']
 
-# %% ../nbs/10_exact.ipynb #b6a84f77
+# %% ../nbs/10_exact.ipynb #db6e13a7
 from contextlib import contextmanager
 from functools import lru_cache,wraps
 import torch
@@ -15,11 +15,11 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.nn.attention import SDPBackend,sdpa_kernel
 from fastai.optimizer import Optimizer
+from . import exact_layers,exact_random # they add their definitions to `operations`
 from .exact_operations import NotExact,is_float,operations,refuse
-from . import exact_layers,exact_random
 from .fusion import fused
 
-# %% ../nbs/10_exact.ipynb #18b1a82f
+# %% ../nbs/10_exact.ipynb #8f7f8205
 _plain = set('''
 mul neg abs sign sgn floor ceil round trunc frac relu relu6 threshold threshold_backward clamp clamp_min clamp_max maximum minimum fmax
 fmin max min amax amin aminmax argmax argmin hardtanh hardtanh_backward leaky_relu leaky_relu_backward _prelu_kernel
@@ -37,6 +37,7 @@ _unique2 unique_consecutive cummax cummin arange split_with_sizes_copy unbind_co
 _has_compatible_shallow_copy_type is_pinned pin_memory record_stream glu_jvp
 '''.split())
 
+# %% ../nbs/10_exact.ipynb #e85587e6
 def _tensors(o):
     if isinstance(o, torch.Tensor): yield o
     elif isinstance(o, (list,tuple)):
@@ -52,7 +53,7 @@ def _is_half(t): return t.dtype in _halves
 
 def _is_odd(t): return t.layout is not torch.strided or t.is_quantized
 
-# %% ../nbs/10_exact.ipynb #f429fb4b
+# %% ../nbs/10_exact.ipynb #66a4604a
 @fused
 def _plus_product(x, a, b, value): return x + a*b*value
 
@@ -79,6 +80,7 @@ def _into(f, g):
     def res(*args, out=None, **kwargs): return out.copy_(g(f, *args, **kwargs))
     return res
 
+# %% ../nbs/10_exact.ipynb #3c6cc66e
 def _item(args, i, n): return [o[i] if isinstance(o, (list,tuple)) and len(o)==n else o for o in args]
 
 def _for_each(f, single, name, in_place):
@@ -95,6 +97,7 @@ def _for_each(f, single, name, in_place):
 
 _elementwise_lists = set('maximum minimum mul abs neg sign clamp_min clamp_max copy zero ceil floor round trunc max'.split())
 
+# %% ../nbs/10_exact.ipynb #33c05419
 _copied = set('''allgather_ _allgather_base_ allgather_coalesced_ allgather_into_tensor_coalesced_ broadcast_ gather_ scatter_
 alltoall_ alltoall_base_ send recv_ barrier monitored_barrier_'''.split())  # operations between processes that add nothing up
 
@@ -117,7 +120,7 @@ def _rule(func):
         return _into(func, g) if sum(a.is_out for a in func._schema.arguments)==1 else False
     return lambda *args, **kwargs: g(func, *args, **kwargs)
 
-# %% ../nbs/10_exact.ipynb #1a145e05
+# %% ../nbs/10_exact.ipynb #87d79f44
 class _ExactMode(TorchDispatchMode):
     def __init__(self):
         super().__init__()
@@ -144,6 +147,7 @@ class _ExactMode(TorchDispatchMode):
 # Set afterwards, so that torch leaves it as it is: without a switch of the compiler around each call
 _ExactMode.__torch_dispatch__ = _ExactMode.dispatch
 
+# %% ../nbs/10_exact.ipynb #a9825679
 _depth = []
 
 def in_exact_arithmetic()->bool:
