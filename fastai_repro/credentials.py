@@ -1,4 +1,4 @@
-"""What looks like a credential does not reach a file.
+"""Nothing that looks like a credential reaches a file.
 
 Docs: https://fastai-repro.github.io/fastai_repro/credentials.html.md"""
 
@@ -13,13 +13,13 @@ from bisect import bisect_right
 from .marks import ANY,NONE,RANDOM,STRING,any_of,in_addresses,in_connections,is_harmless,is_path,is_plain
 from .marks import known_formats,looks_random,names_folder,places_of,telling
 
-# %% ../nbs/03_credentials.ipynb #27f7b1b2
+# %% ../nbs/03_credentials.ipynb #93a47a2f
 _HINTS = '''pass pwd pswd secret cred auth token bearer cookie jwt key sess sid hook otp sig pat csrf xsrf senha contrase kennwort
     mnemonic phrase pin sas pw dsn mot'''.split()
 _NAME = re.compile(r'[\w.-]*')
 
 def _names(text):
-    "Where words begin and end in which something telling occurs"
+    "Where words begin and end that contain something telling"
     low = text.lower()
     if len(low)!=len(text): low = ''.join(o.lower() if o<'\x80' else o for o in text)
     done = 0
@@ -32,13 +32,14 @@ def _names(text):
         if a and text[a-1]=='\\' and text[a] in 'nrtfv': a += 1
         yield a,done
 
-# %% ../nbs/03_credentials.ipynb #ca211896
+# %% ../nbs/03_credentials.ipynb #a5b4e8e9
 _SEP = re.compile(r'''(\\*["'`])?\]?(?:[ \t]{0,20}(=>|:=|\\u003[dD]|=(?![=~])|:(?![:=])|,|>|\()[ \t]{0,20}|\s{1,20})''')
 _KEYWORD = re.compile(r'\b' + any_of('''if elif while lambda in not and or is return else for with as import from def class yield assert
     except''') + r'[ \t]+$')
 _SETTER = re.compile(r'(?:\b(?:setx|setenv|ENV)|\bset[ \t]+-\w+|--set-string)[ \t]+$|\blogin\s+\S+\s+$')
 _ATTRIBUTES = re.compile(r'[ \t][^<>\n]{0,200}(?=>)')
 
+# %% ../nbs/03_credentials.ipynb #edc6c037
 class _Named:
     "A telling name in a text"
     def __init__(self, text, a, b, code):
@@ -139,7 +140,7 @@ def _call(at, m):
     if at.code or at.level==RANDOM or _LOOKUP.search(m.group()): yield from _literals(at, i, j, skip=1)
     elif re.search(r'["\'\d=]', at.text[i+1:j]): yield i+1,j
 
-# %% ../nbs/03_credentials.ipynb #ad0011e0
+# %% ../nbs/03_credentials.ipynb #11035958
 _SCHEME = re.compile(any_of('''Bearer Basic Token Digest ApiKey Api-Key Key AWS4-HMAC-SHA256 AWS Negotiate NTLM OAuth Hawk GoogleLogin
     SharedKey SharedAccessSignature GenieKey Splunk SSWS JWT Snowflake''') + r'(?:[ \t]+|:[ \t]*)', re.I)
 _PLAIN = re.compile(r'[A-Za-z_. -]+')
@@ -157,19 +158,19 @@ def _quoted(at, m):
 def _is_header(name): return telling(name)>=STRING and bool(re.search('(?i)auth|cookie|bearer|-', name))
 
 def _is_written_out(at, v):
-    "In a program's text, is this a credential, or a name, a message or a pattern?"
+    "In the source of a program, is this a credential, and not a name, a message or a pattern?"
     if len(v)<5 or len(v)>4000 or at.level<ANY and re.search(r'\s', v): return False
     if '{' in v or '%(' in v or '://' in v or v.startswith(('--','.','%')) or is_path(v) or _PATTERN.search(v): return False
     if at.level==ANY and ' ' not in v: return not _PLAIN.fullmatch(v) or _is_word(at, v)
     return ' ' not in v and len(v)>=10 and (looks_random(v) or len(v)>=12 and _has_both(v) and not re.search(r'[_.:/ ]', v))
 
 def _is_word(at, v):
-    "Lower-case letters only, and neither part of its own name nor a telling word: somebody's password"
+    "Lower-case letters, neither part of the name nor a telling word: probably a password"
     return len(v)>5 and bool(re.fullmatch('[a-z]+', v)) and v not in re.sub('[^a-z]', '', at.name.lower()) and not telling(v)
 
 def _has_both(v): return bool(re.search(r'\d', v) and re.search('[A-Za-z]', v))
 
-# %% ../nbs/03_credentials.ipynb #d8710ca0
+# %% ../nbs/03_credentials.ipynb #13273e7d
 _TYPES = re.compile(r'(?:typing\.)?' + any_of(r'''str bytes int bool float Any dict list tuple object string boolean Optional Union List
     Dict Tuple Callable SecretStr Path torch\.\w* Tensor np\.\w+ NoneType Literal Iterable Sequence Type''') + r'\b(?!-)')
 _ANNOTATION = re.compile(_TYPES.pattern + r'(?:\[[^\]\n]{0,80}\])?(?:\s{0,3}\|\s{0,3}None)?\s{0,5}=(?!=)\s{0,5}')
@@ -204,20 +205,21 @@ def _bare_form(at):
     return _LINE if at.level==ANY and at.sign==':' and (not before or before[-1]=='\n') and not at.code else _BARE
 
 def _is_dull(at, v):
-    "A placeholder, a number, an option, a name or what is looked up elsewhere"
+    "Is it a placeholder, a number, an option, a name or something that is looked up elsewhere?"
     if is_harmless(v, at.level) or names_folder(at.name, v): return True
     if v.rstrip('.,:)')==at.name or _LOOKED_UP.match(v) or at.level<ANY and _SMALL.fullmatch(v): return True
     return not looks_random(v) and (at.sign is None and bool(_OPTION.match(v)) or at.level<ANY and bool(_DOTTED.fullmatch(v)))
 
+# %% ../nbs/03_credentials.ipynb #b6dd0cbe
 _ENV_LINE = re.compile(r'(?:export|ENV|set)[ \t]+$|^$|\n$')
 
 def _is_constant(at, v):
-    "In a program's text, is this bare word a credential? `export TOKEN=...`, `token: ...`"
+    "Is this bare word a credential? `export TOKEN=...`, `token: ...`"
     if at.sign==':': return looks_random(v) and not re.search(r'[/.]', v)
     if len(v)<8 or not _has_both(v) or re.search(r'[()\[\]{}/.]', v): return False
     return looks_random(v) or at.written.isupper() and bool(_ENV_LINE.search(at.before(8)))
 
-# %% ../nbs/03_credentials.ipynb #e3fa4a63
+# %% ../nbs/03_credentials.ipynb #c064556b
 _OPENER = re.compile(r'''([rbfuRBFU]{0,2})(\\*)("""|\'\'\'|"|'|`)''')
 _BESIDE = re.compile(r'''\\?["']?[,\s]{1,6}(?:-\s{1,3})?\\?["']?(?i:value)\\?["']?\s{0,3}[:=]\s{0,3}\\?["']?([^"'\s\\]+)''')
 _JOINED = re.compile(r'[=:,>(]|\\u00|["\'] ?["\']| ["\']|(?:^|\s)-|[lL]ogin|ENV|set')
@@ -239,7 +241,7 @@ def _value(at):
     else: yield from _bare(at, i)
 
 def _named(text, code):
-    "Values that follow a telling name, whatever stands between"
+    "Values that follow a telling name, whatever joins them"
     if not _JOINED.search(text): return
     done = 0
     for a,b in _names(text):
@@ -253,7 +255,7 @@ def _named(text, code):
             yield x,y,'named ' + at.name.strip('-.')[-40:]
             done = max(done, y)
 
-# %% ../nbs/03_credentials.ipynb #899f2714
+# %% ../nbs/03_credentials.ipynb #67a7c122
 _MAYBE = re.compile(r'''[=:@>,($]|\\u00|\ ["']|(?:^|\s)-|[\w+/-]{16}
     |assword\ |assphrase\ |[eE]arer|[aA]sic|[lL]ogin|\b(?:ENV|set\w*)\ |IDENT|ident''', re.X)
 
@@ -264,7 +266,7 @@ def _spans(text, code=False):
     return sorted(o for rule in rules for o in rule(text, code))
 
 def _text(s, code=False):
-    "`s` with a mask in the place of each span"
+    "`s` with a mask in place of each span"
     res,end = [],0
     for a,b,_ in _spans(s, code):
         if a>=end: res += [s[end:a], '***']
@@ -340,30 +342,30 @@ def _after(o, option):
     if telling(option): return _telling_value(o, telling(option))
     return re.sub(r'^([^:/]+):(?!\d+$).+$', r'\1:***', o, flags=re.S) if isinstance(o, str) else o
 
-# %% ../nbs/03_credentials.ipynb #83ae42a0
+# %% ../nbs/03_credentials.ipynb #ce63c257
 def masked(
     value, # A string, number, None, dict, list or tuple, nested as you like
     name:str='', # What the value is called where it is recorded: `'config.db.password'`
-): # The same with `***` in the place of each credential
-    "`value` without what looks like a credential, by name or by value; raises `TypeError` for what JSON does not hold"
+): # The same with `***` in place of each credential
+    "`value` without anything that looks like a credential, by name or by value; raises `TypeError` for what JSON can't hold"
     level = telling(name) if name else NONE
     if level>=STRING or level and isinstance(value, str): return _telling_value(value, level, name)
     if isinstance(value, str): return _text(value)
     if value is None or isinstance(value, (bool, int, float)): return value
     if isinstance(value, dict): return _dict(value, name)
     if isinstance(value, (list, tuple)): return tuple(_list(value, name)) if type(value) is tuple else _list(value, name)
-    raise TypeError(f"`value` is a {type(value).__name__}, which JSON does not hold: pass str(value), or a dict, list, string or number")
+    raise TypeError(f"`value` is a {type(value).__name__}, which JSON can't hold: pass `str(value)`, or a dict, list, string or number")
 
-# %% ../nbs/03_credentials.ipynb #0bea9b9b
+# %% ../nbs/03_credentials.ipynb #a52bd1d5
 def find_credentials(
     text:str # Source code, a notebook, a file of settings
 ): # A list of (kind, number of the line from 1); never the credential itself
-    "Where a source file holds a credential, with few false alarms: lookups, names and annotations are none"
+    "Where a source file contains a credential, with few false alarms: lookups, names and annotations don't count"
     starts = [0] + [m.end() for m in re.finditer('\n', text)]
     return list(dict.fromkeys((kind, bisect_right(starts, a)) for a,b,kind in _spans(text, code=True)))
 
 def masked_source(
     text:str # Source code
-)->str: # The same with `***` in the place of each credential
-    "What `find_credentials` finds is masked, and nothing else: `token = f(x)` stays"
+)->str: # The same with `***` in place of each credential
+    "Mask what `find_credentials` finds, and nothing else: `token = f(x)` stays"
     return _text(text, code=True)

@@ -17,13 +17,13 @@ from uuid import uuid4
 try: import fcntl
 except ImportError: fcntl = None
 
-# %% ../nbs/01_files.ipynb #683e3a9d
+# %% ../nbs/01_files.ipynb #b9206cd6
 @contextmanager
 def atomic_open(
-    path:str|Path, # The file; its folder is made if need be
+    path:str|Path, # The file; its folder is made if necessary
     mode:str='w', # 'w' for text in UTF-8, 'wb' for bytes
 ):
-    "Open a file for writing that appears under its name whole or not at all"
+    "Open a file for writing: it appears under its name whole or not at all"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tmp = path.parent/f'.{path.name[:200]}.{uuid4().hex[:8]}'
@@ -35,7 +35,7 @@ def atomic_open(
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
 
-# %% ../nbs/01_files.ipynb #9f01fc2a
+# %% ../nbs/01_files.ipynb #43e89727
 _magic = b'fastai_repro.file1'
 
 class _Hashing:
@@ -63,11 +63,12 @@ def write_sealed(
         for i in range(keep-1, 0, -1):
             if older(path, i-1).exists(): os.replace(older(path, i-1), older(path, i))
 
+# %% ../nbs/01_files.ipynb #3caf8a67
 def _read_one(path, load):
     try: data = memoryview(Path(path).read_bytes())
     except OSError as e: raise OSError(f"`path` {str(path)!r} can't be read: {e}") from e
     body,end = data[:-32-len(_magic)],bytes(data[-32-len(_magic):])
-    if end!=_magic + blake2b(body, digest_size=32).digest(): raise ValueError(f"`path` {str(path)!r} is damaged, or is not such a file")
+    if end!=_magic + blake2b(body, digest_size=32).digest(): raise ValueError(f"`path` {str(path)!r} is damaged, or was not written by this package")
     return load(BytesIO(body))
 
 def read_sealed(
@@ -86,12 +87,12 @@ def read_sealed(
             return res
     if errors: raise errors[0]
 
-# %% ../nbs/01_files.ipynb #dc46848b
+# %% ../nbs/01_files.ipynb #4c1750d7
 @contextmanager
 def locked(
-    path:Path # A file; the lock is a file beside it
+    path:Path # A file; the lock is a file next to it
 ):
-    "Hold `path` for this process, and clear away what a process that was killed was writing"
+    "Hold `path` for this process, and remove what a killed process has left unfinished"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         f = open(path.parent/f'.{path.name}.lock', 'w')
@@ -100,7 +101,7 @@ def locked(
         if fcntl:
             try: fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as e:
-                raise ValueError(f"`path` {str(path)!r} is in use by another process: give each its own") from e
+                raise ValueError(f"`path` {str(path)!r} is in use by another process: give each process its own") from e
         unfinished = re.compile(re.escape(f'.{path.name[:200]}.') + '[0-9a-f]{8}')
         for o in path.parent.iterdir():
             if unfinished.fullmatch(o.name): o.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What marks a credential: a name, a look, a format, a place in an address.
+"""What gives a credential away: its name, its look, its format, its place in an address.
 
 Docs: https://fastai-repro.github.io/fastai_repro/marks.html.md"""
 
@@ -13,20 +13,20 @@ import re
 from base64 import b64decode
 from functools import lru_cache
 
-# %% ../nbs/02_marks.ipynb #7eab52b9
+# %% ../nbs/02_marks.ipynb #ba90e525
 NONE,RANDOM,STRING,ANY = range(4)
 _WORD = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+')
 _SUFFIX = set('''value val str string text raw prod production dev test live staging old new b64 base64 header main backup primary secondary
     plain plaintext hash hashed encrypted'''.split())
 
 def _words(name):
-    "Lower-case words of a name, without what says only which of several it is: `PASSWORD_2`, `token_prod`"
+    "Lower-case words of a name, without the part that only tells several apart: `PASSWORD_2`, `token_prod`"
     words = [o.lower() for o in _WORD.findall(name)]
     while len(words)>1 and (words[-1] in _SUFFIX or words[-1].isdigit()): words.pop()
     return words
 
 def any_of(patterns):
-    "One of the patterns, which hold no spaces"
+    "A pattern for any of the patterns, which contain no spaces"
     return '(?:' + '|'.join(patterns.split()) + ')'
 
 # %% ../nbs/02_marks.ipynb #d1db02d0
@@ -66,7 +66,7 @@ _TEXT = re.compile('_' + any_of(fr'''
     webhooks?(?:_(?:url|uri|address|endpoint)s?)?
     htpasswd netrc sas sas_url''') + '_')
 
-# %% ../nbs/02_marks.ipynb #82b54af9
+# %% ../nbs/02_marks.ipynb #92c19e7c
 _WEAK = re.compile('_' + any_of(r'''[a-z0-9]*tokens? [a-z]*auth2? sig signature sid session pass pw pin pat dsn
     conn(?:ection)?_(?:str|string|url|uri) ticket assertion license nonce''') + '_')
 _ALWAYS = re.compile('_' + any_of('sess(?:ion)?_?ids? webhooks?_(?:url|uri|address|endpoint)s? sas_url secret_id') + r'_(?:[a-z0-9]+_)?$')
@@ -81,9 +81,12 @@ _NLP = set('''pad bos eos unk sep cls mask special start end stop image img audi
     decoder prompt completion added unknown skip ignore blank input output train valid test batch seq sequence line target source spec reg
     mix feat feature mlp mean avg context chunk generated label query patch cached count used'''.split())
 
+# %% ../nbs/02_marks.ipynb #1332bb9b
 @lru_cache(maxsize=4096)
-def telling(name):
-    "How much a name tells about what it holds"
+def telling(
+    name:str, # Name of a setting, a variable, an option, a header
+)->int: # `NONE`, `RANDOM`, `STRING` or `ANY`
+    "How much a name says about whether its value is a credential"
     words = _words(name)
     if not words: return NONE
     last,forms = words[-1],(f"_{'_'.join(words)}_", f"_{re.sub(r'[^0-9a-zñ]+', '_', name.lower()).strip('_')}_")
@@ -94,13 +97,15 @@ def telling(name):
     if re.fullmatch(r'[a-z]*auth2?', last): return STRING
     return RANDOM if has(_WEAK) else NONE
 
-# %% ../nbs/02_marks.ipynb #24274ea4
+# %% ../nbs/02_marks.ipynb #95a71d50
 _HEX = re.compile(r'[0-9a-fA-F]{20,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}')
 _TURN = re.compile(r'(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[a-z])(?=[A-Z])')
 _LONG = re.compile(r'[A-Za-z0-9+=]{10,}')
 
-def looks_random(s):
-    "Does this look drawn at random?"
+def looks_random(
+    s:str, # A value
+)->bool:
+    "Does it look random, as keys and tokens do?"
     s = s.strip()
     if len(s)<10 or ' ' in s: return False
     if _HEX.search(s): return True
@@ -117,22 +122,39 @@ _EMPTY = re.compile(r'''\s*(?:
 _SCHEMES = set('''basic bearer digest ntlm kerberos negotiate oauth oauth2 iam token apikey api_key key azure gcp aws anonymous sasl plain
     saml oidc ldap netrc interactive browser'''.split())
 _TOKENLIKE = re.compile(r'\[[A-Z]{2,12}\]|<\|[\w ]+\|>|xx[a-z]{2,4}|\W{1,3}|<\w+>')
-def is_placeholder(v): return len(v)<=100 and bool(_EMPTY.fullmatch(v))
+def is_placeholder(
+    v:str, # A value
+)->bool:
+    "Is it empty, a mask, or a name in brackets?"
+    return len(v)<=100 and bool(_EMPTY.fullmatch(v))
 
-def is_plain(v):
-    "A placeholder, or a token of a language model such as `[PAD]`"
+def is_plain(
+    v:str, # A value
+)->bool:
+    "Is it a placeholder, or a token of a language model such as `[PAD]`?"
     return is_placeholder(v) or bool(_TOKENLIKE.fullmatch(v))
 
-def is_harmless(v, level):
-    "May `v` stand under a name that tells that much?"
+# %% ../nbs/02_marks.ipynb #c579024a
+def is_harmless(
+    v:str, # A value
+    level:int, # Level of its name
+)->bool:
+    "Is `v` no credential under a name of this level?"
     if is_placeholder(v): return True
     if level==ANY: return False
     return v.lower() in _SCHEMES or is_plain(v) if level==STRING else not looks_random(v)
 
-def is_path(v): return bool(re.match(r'(?:[A-Za-z]:)?[\\/~.]{0,2}[\\/]', v))
+def is_path(
+    v:str, # A value
+)->bool:
+    "Does it begin like an absolute path?"
+    return bool(re.match(r'(?:[A-Za-z]:)?[\\/~.]{0,2}[\\/]', v))
 
-def names_folder(name, v):
-    "The working folder, whose variable has a password's name"
+def names_folder(
+    name:str, # Name of a variable
+    v, # Its value
+)->bool:
+    "Is it the working folder, whose variable `PWD` is named like a password?"
     return name.upper().rpartition('.')[2] in ('PWD','OLDPWD') and isinstance(v, str) and is_path(v)
 
 # %% ../nbs/02_marks.ipynb #8e5955cc
@@ -270,7 +292,7 @@ _PHRASES = [('private key', ('PRIVATE',), r'-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KE
     ('password', ('login',), r'''(?<![^\s'"])login\b[^\n]{0,100}?\s-p\s{1,4}(?P<s>[^\s'"]+)''')]
 _PHRASES = [(kind, marks, re.compile(pattern)) for kind,marks,pattern in _PHRASES]
 
-# %% ../nbs/02_marks.ipynb #1a5e7efe
+# %% ../nbs/02_marks.ipynb #c7aef506
 def _is_basic(s):
     try: return ':' in b64decode(s + '='*(-len(s)%4), validate=False).decode()
     except ValueError: return False
@@ -291,14 +313,18 @@ def _matches(text, kind, pattern, code):
         part = 's' if 's' in pattern.groupindex else 0
         if _is_secret(m.group(part), kind, code): yield *m.span(part),kind
 
+# %% ../nbs/02_marks.ipynb #ba49f424
 _BY_WORD,_BY_TEXT = _rows(_FORMATS, _BEGIN) + _rows(_ANYWHERE), _PHRASES
 def _gate(rows): return re.compile('|'.join(sorted({re.escape(o) for _,marks,_ in rows for o in marks})))
 _IN_WORDS,_IN_TEXT = _gate(_BY_WORD),_gate(_BY_TEXT)
 _DULL = re.compile(r'''[0-9a-f]+|[a-z_./()=,'":\[\]]+|[A-Z]?[a-z_.]+\([a-zA-Z_]*=?\[?[\d.]+[\]),]{0,3}''')
 _DISCORD = re.compile(r'[MNO](?<![\w.-].)[A-Za-z\d]{23,27}\.[\w-]{6}\.[\w-]{27,}')
 
-def known_formats(text, code):
-    "Formats that tell by themselves"
+def known_formats(
+    text:str, # Any text
+    code:bool, # Is it the source of a program?
+): # (from, to, kind) of each credential
+    "Credentials that can be told by their format"
     if len(text)>=50: yield from ((*m.span(), 'chat token') for m in _DISCORD.finditer(text))
     words = ' '.join(o for o in text.split() if len(o)>=20 and not _DULL.fullmatch(o))
     for rows,where,gate in ((_BY_WORD, words, _IN_WORDS), (_BY_TEXT, text, _IN_TEXT)):
@@ -306,7 +332,7 @@ def known_formats(text, code):
         for kind,marks,pattern in rows:
             if any(o in where for o in marks): yield from _matches(text, kind, pattern, code)
 
-# %% ../nbs/02_marks.ipynb #6c55c370
+# %% ../nbs/02_marks.ipynb #f92687e5
 _URL = re.compile(r'''//([^\s"'<>`\\]+)''')
 _PARAM = re.compile(r'[?&;#]([\w.~%\[\]-]{1,100})=([^&;#\s]+)')
 _SIGNED = re.compile(any_of(r'''(?:x-(?:amz|goog|oss|cos|ms)-)?(?:signature|security-token|credential) sig signature hmac ticket otp
@@ -316,19 +342,9 @@ _HOSTLIKE = re.compile(r'(?:[\w-]+\.)+[\w-]+(?::\d+)?(?:[/?#]|$)|localhost\b|[\w
 _NO_USER = re.compile(r'\*{3}|\$?\{\w*\}(?::\$?\{\w*\})?|%s(?::%s)?|(?:\$\w+):?(?:\$\w+)?')
 _OPEN_USERS = set('git hg svn ssh root ubuntu ec2-user anonymous x'.split())
 
-def in_addresses(text, code):
-    "User parts, queries and telling parts of the path of URLs"
-    if '//' not in text: return
-    for m in _URL.finditer(text):
-        a,rest = m.start(1),m.group(1)
-        if text[m.start()-1:m.start()]!=':' and not ('@' in rest and ':' in rest): continue
-        at,scheme = _user_end(rest),text[max(0, m.start()-10):m.start()].lower()
-        if at>0 and not _is_open(rest[:at], scheme): yield a,a+at,'URL'
-        yield from ((a+p.start(2), a+p.end(2), 'URL') for p in _PARAM.finditer(rest) if _query(*p.groups()))
-        yield from ((a+i, a+j, 'URL') for i,j in _segments(rest))
-
+# %% ../nbs/02_marks.ipynb #ed1ebd2f
 def _user_end(rest):
-    "Where the part before the host ends: at the last `@` before it, since passwords hold `@`, `/` and `:`"
+    "Where the part before the host ends"
     host = re.split(r'[/?#]', rest, maxsplit=1)[0]
     at = host.rfind('@')
     if at<0 and ':' in host and not _PLAIN_HOST.fullmatch(host): at = rest.find('@')
@@ -339,7 +355,7 @@ def _user_end(rest):
     return at
 
 def _is_open(user, scheme):
-    "Is the part before the host a name that everybody has, or a placeholder?"
+    "Is the part before the host a common name, or a placeholder?"
     return user in _OPEN_USERS or scheme.endswith(('ssh','sftp','rsync')) and ':' not in user or bool(_NO_USER.fullmatch(user))
 
 def _query(name, v):
@@ -357,18 +373,38 @@ def _segments(rest):
         if j>=4 and o and telling(parts[j-2]) and looks_random(o): yield i,i+len(o)
         i += len(o)
 
-# %% ../nbs/02_marks.ipynb #668800d3
+def in_addresses(
+    text:str, # Any text
+    code:bool, # Is it the source of a program?
+): # (from, to, kind) of each credential
+    "User parts, queries and telling parts of the path of URLs"
+    if '//' not in text: return
+    for m in _URL.finditer(text):
+        a,rest = m.start(1),m.group(1)
+        if text[m.start()-1:m.start()]!=':' and not ('@' in rest and ':' in rest): continue
+        at,scheme = _user_end(rest),text[max(0, m.start()-10):m.start()].lower()
+        if at>0 and not _is_open(rest[:at], scheme): yield a,a+at,'URL'
+        yield from ((a+p.start(2), a+p.end(2), 'URL') for p in _PARAM.finditer(rest) if _query(*p.groups()))
+        yield from ((a+i, a+j, 'URL') for i,j in _segments(rest))
+
+# %% ../nbs/02_marks.ipynb #baf6f862
 _LOOSE = re.compile(r'''(?:^|[\s"'=(,])[\w.-]{1,64}:([^\s@:/"'<>]{1,200})$|(?:^|[\s"'=(,:])[A-Za-z]\w{1,30}/([^\s@/"'<>:=]{1,60})$''')
 _PLACE = re.compile(r'[\w.-]{1,100}(?::\d{2,5}\b|/[A-Za-z])')
 
-def places_of(text, o):
-    "Where `o` stands in `text`"
+def places_of(
+    text:str, # Where to look
+    o:str, # What to look for
+): # Positions in `text`
+    "Where `o` occurs in `text`"
     i = text.find(o)
     while i>=0:
         yield i
         i = text.find(o, i+len(o))
 
-def in_connections(text, code):
+def in_connections(
+    text:str, # Any text
+    code:bool, # Is it the source of a program?
+): # (from, to, kind) of each credential
     "user:password@host:port and user/password@host:port/service without a scheme"
     for i in places_of(text, '@'):
         if text[i-1:i]=='@' or not _PLACE.match(text, i+1): continue

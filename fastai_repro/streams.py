@@ -14,11 +14,11 @@ from numbers import Integral
 # %% ../nbs/00_streams.ipynb #111f67ff
 SCHEME = 2  # version of the hash: other streams are a breaking change of the package
 
-# %% ../nbs/00_streams.ipynb #eb18246a
+# %% ../nbs/00_streams.ipynb #05f37986
 def check_seed(
     seed:int, # An integer from 0 to 2**64-1
     name:str='seed', # What the caller calls it, for the error
-)->int: # `seed` as a python `int`
+)->int: # `seed` as a Python `int`
     "`seed` if it is one"
     if isinstance(seed, bool) or not isinstance(seed, Integral):
         raise TypeError(f"`{name}` must be an integer from 0 to 2**64-1, but it is {seed!r} ({type(seed).__name__}): "
@@ -26,7 +26,7 @@ def check_seed(
     if not 0<=seed<2**64: raise ValueError(f"`{name}` must lie between 0 and 2**64-1, but it is {seed}: pass for example `{name}=42`")
     return int(seed)
 
-# %% ../nbs/00_streams.ipynb #fb1e38d7
+# %% ../nbs/00_streams.ipynb #28ccfba9
 def _encode(part):
     "The bytes of one part of a path: a type tag, the length, the value"
     if isinstance(part, str): tag,value = b's',part.encode('utf-8', 'surrogatepass')
@@ -36,7 +36,7 @@ def _encode(part):
     else: raise TypeError(f"`path` of a stream takes strings and integers, but got {part!r} ({type(part).__name__})")
     return tag + len(value).to_bytes(4, 'little') + value
 
-_fixed = {}  # streams that don't vary with the seed, as `fix_streams` has it
+_fixed = {}  # streams that don't vary with the seed: see `fix_streams`
 
 def _hasher(seed, path):
     if _fixed and path: seed = _fixed.get((seed, path[0]), seed)
@@ -59,10 +59,10 @@ def stream_seed(
     "The seed of one stream for a generator that needs one: the first eight bytes of its `stream_key`"
     return int.from_bytes(stream_key(seed, *path)[:8], 'little')
 
-# %% ../nbs/00_streams.ipynb #074e5506
+# %% ../nbs/00_streams.ipynb #929e1993
 def stream_keys(
     seed:int, # Seed of the run, 0 to 2**64-1
-    *path, # The part of the path that all have in common
+    *path, # The part of the path that all of them share
 ): # Function from the last part of the path to the key, 32 bytes
     "`stream_key(seed, *path, i)` as a function of `i`"
     prefix = _hasher(seed, path)
@@ -72,20 +72,20 @@ def stream_keys(
         return h.digest()
     return key_of
 
-# %% ../nbs/00_streams.ipynb #06f122fc
+# %% ../nbs/00_streams.ipynb #d80f442a
 def derived_key(
     key:bytes, # Key of a stream, 32 bytes
     name:bytes, # Which generator it is for
 )->bytes: # 32 bytes
-    "The key of one more generator of the stream `key`"
+    "The key of another generator in the stream `key`"
     return blake2b(name, digest_size=32, key=key).digest()
 
-# %% ../nbs/00_streams.ipynb #f968c398
+# %% ../nbs/00_streams.ipynb #96a06bd6
 def fix_streams(
     seed:int, # Seed of the run, 0 to 2**64-1
-    *kinds:str, # First parts of the paths that shall not vary with it; none to let all vary
-    to:int=42, # The seed that they have instead
+    *kinds:str, # First parts of the paths that must not vary with it; none to let all vary
+    to:int=42, # The seed that they use instead
 ):
-    "In this process, from here on: the streams `kinds` of `seed` are those of the seed `to`"
+    "In this process, from here on, the streams `kinds` of `seed` are those of the seed `to`"
     for k in [k for k in _fixed if k[0]==seed]: del _fixed[k]
     _fixed.update({(check_seed(seed),k): check_seed(to, 'to') for k in kinds})
