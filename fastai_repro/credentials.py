@@ -32,14 +32,13 @@ def _names(text):
         if a and text[a-1]=='\\' and text[a] in 'nrtfv': a += 1
         yield a,done
 
-# %% ../nbs/03_credentials.ipynb #a5b4e8e9
+# %% ../nbs/03_credentials.ipynb #4ce2f34e
 _SEP = re.compile(r'''(\\*["'`])?\]?(?:[ \t]{0,20}(=>|:=|\\u003[dD]|=(?![=~])|:(?![:=])|,|>|\()[ \t]{0,20}|\s{1,20})''')
 _KEYWORD = re.compile(r'\b' + any_of('''if elif while lambda in not and or is return else for with as import from def class yield assert
     except''') + r'[ \t]+$')
 _SETTER = re.compile(r'(?:\b(?:setx|setenv|ENV)|\bset[ \t]+-\w+|--set-string)[ \t]+$|\blogin\s+\S+\s+$')
 _ATTRIBUTES = re.compile(r'[ \t][^<>\n]{0,200}(?=>)')
 
-# %% ../nbs/03_credentials.ipynb #edc6c037
 class _Named:
     "A telling name in a text"
     def __init__(self, text, a, b, code):
