@@ -63,13 +63,12 @@ def write_sealed(
         for i in range(keep-1, 0, -1):
             if older(path, i-1).exists(): os.replace(older(path, i-1), older(path, i))
 
-# %% ../nbs/01_files.ipynb #8b5b2b16
+# %% ../nbs/01_files.ipynb #63429aab
 def _read_one(path, load):
     try: data = memoryview(Path(path).read_bytes())
     except OSError as e: raise OSError(f"`path` {str(path)!r} can't be read: {e}") from e
     body,end = data[:-32-len(_magic)],bytes(data[-32-len(_magic):])
-    if end!=_magic + blake2b(body, digest_size=32).digest():
-        raise ValueError(f"`path` {str(path)!r} is damaged, or was not written by this package")
+    if end!=_magic + blake2b(body, digest_size=32).digest(): raise ValueError(f"`path` {str(path)!r} is damaged, or is something else")
     return load(BytesIO(body))
 
 def read_sealed(
