@@ -124,7 +124,7 @@ class RunWriter:
         folder:str|Path, # Folder for the manifests, one file for each run, made if need be; or the file of the first run, `.json`
         name:str=None, # A name for the runs
         config:dict=None, # Settings of your own to record
-        code:bool=False, # Keep the code beside the manifest, so that the run can be replayed?
+        code:bool=False, # Keep the code next to the manifest, so that the run can be replayed?
     ):
         if not isinstance(folder, (str, PurePath)):
             raise TypeError(f"`manifest` must be a folder, but it is {folder!r}: pass for example `manifest='runs'`")
@@ -134,7 +134,7 @@ class RunWriter:
     def new_run(self): self.manifest = self.path = None
 
     def __getstate__(self):
-        "A copy of a learner goes its own way, and has a file of its own"
+        "A copy of a learner writes to another file"
         return dict(vars(self), manifest=None, path=None, first=None, data=None, sources=None, items=None)
 
 @patch

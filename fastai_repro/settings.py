@@ -43,7 +43,7 @@ def _settings_of(cb): return cb.settings if is_opaque(type(cb)) and hasattr(cb, 
 _read_elsewhere = 'dls','model','opt_func','loss_func','metrics','splitter','opt','cbs','path','model_dir','lr','logger','create_mbar'
 
 def _own(learn):
-    "What the learner was given besides: all but what fastai itself notes on it"
+    "What else the learner was given, without what fastai itself keeps on it"
     classes = {k for cb in learn.cbs for k in type(cb).__mro__ if not is_users(k)}
     noted = set().union(*(set_by_methods(c, but=(), of_any=True) for c in (Learner, *classes)))
     apart = noted - {'wd','moms','wd_bn_bias','train_bn','default_cbs'} | set(_read_elsewhere)
@@ -151,7 +151,7 @@ def _sizes(learn):
 def learner_fields(
     learn, # `Learner`
 )->dict: # Fields by dotted name
-    "All that a fit of `learn` depends on besides data, seed and environment"
+    "All that a fit of `learn` depends on, except for data, seed and environment"
     own = {f'learner.schedule.{n}':f for n,f in _scheds(learn).items() if not _is_fastais(f)}
     steps = read_fields('learner', lr=lambda: _lr(learn), schedule=lambda: _schedule(learn), opt_hypers=lambda: _hypers(learn),
         opt_state=lambda: _moments(learn), device=lambda: device_of(learn).type)
