@@ -290,7 +290,7 @@ def _rows(self:Comparison):
     yield from ((n, f'{o.mean():.4g} ± {o.std(ddof=1):.2g}') for n,o in zip(self.names, (self.a, self.b)))
     yield 'p', f'{self.p:.2g} (sign flips: {self.p_flip:.2g})'
     win,low,high = (f'{100*o:.0f} %' for o in (self.prob_better, *self.prob_better.interval))
-    yield f'{self.names[1]} wins', f'with {win} of seeds (of all seeds: {low} to {high})'
+    yield f'{self.names[1]} wins', f'with {win} of these seeds ({low} to {high} of all seeds)'
     yield 'detectable', f'{self.amount(self.detectable)} with power 0.8'
     yield 'pairing', f'correlation {self.correlation:.2g}; unpaired {self.range_text(interval=self.unpaired_interval)}{self._saved_says()}'
 
