@@ -130,7 +130,7 @@ class PairedRun:
         return last[-1]
 
 def _leave(result):
-    "Write down what came out"
+    "Write down the result"
     res,run = result
     if not (file := Path(run.folder)/'manifest.json').exists(): RunManifest.capture(seed=run.seed).save(file)
     with atomic_open(Path(run.folder)/'result.json') as f: json.dump(res, f, indent=1)

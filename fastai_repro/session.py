@@ -11,6 +11,7 @@ __all__ = ['after_init', 'key_new_loaders', 'sort_vocab', 'cell_key', 'running_s
 import builtins,os,sys,warnings
 from contextlib import ExitStack,contextmanager
 from functools import partial,wraps
+from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from fastcore.basics import patch
@@ -82,6 +83,12 @@ _current = [None] # the session that is on
 class Session:
     "What `reproducible` has turned on. `off()` undoes it, and so does the end of a `with` block"
     entered,resumes,around = False,None,None
+    if TYPE_CHECKING: # these are added in the cells below, which a type checker doesn't follow
+        def off(self): ...
+        def cell(self, source:str): ...
+        def __enter__(self)->'Session': ...
+        def __exit__(self, *args)->None: ...
+
     def __init__(self, seed, **settings):
         self.seed,self.settings,self.shell,self.place = seed,settings,running_shell(),()
 
@@ -93,8 +100,8 @@ class Session:
         return f"reproducible({self.seed}{given and ', '}{given})"
 
     def _line(self, last):
-        what = 'every cell draws from its own source, and loaders and learners' if self.shell else 'loaders, models and learners'
-        return f"{self!r}: {what} made from here on repeat. `.off()` undoes it" + (f", and it replaces {last!r}" if last else '')
+        what = 'each cell has its own random numbers, and new loaders and learners' if self.shell else 'new loaders, models and learners'
+        return f"{self!r}: from now on {what} are reproducible. `.off()` undoes it" + (f". It replaces {last!r}" if last else '')
 
     def _ipython_display_(self): pass  # the printed line is enough
 

@@ -9,6 +9,7 @@ __all__ = ['holm', 'pairs_of', 'Comparisons', 'compare_all']
 
 # %% ../nbs/44_several.ipynb #c3e77634
 import html,itertools
+from typing import Any,TYPE_CHECKING
 import numpy as np
 from .intervals import VERDICTS
 from .paired import STREAMS,paired_runs
@@ -43,6 +44,9 @@ def pairs_of(
 # %% ../nbs/44_several.ipynb #264304c9
 class Comparisons:
     "A family of comparisons, all of which are right together with probability `confidence`"
+    if TYPE_CHECKING:
+        def __getattr__(self, name:str)->Any: ... # methods are added in the cells below, which a type checker doesn't follow
+
     def __init__(self,
         pairs, # Of names, as from `pairs_of`
         make, # `make(a, b, confidence)` gives the `Comparison` of two
