@@ -226,7 +226,7 @@ def reproducible(
     seed:int=42, # Seed for everything made from now on, 0 to 2**64-1
     strict:bool|str=False, # Torch's deterministic algorithms: False, True or 'warn'
     threads:int=None, # Torch's threads, so that the number of cores changes nothing; default: as many as there are
-    restore:bool=False, # Should a training cell that is run again start from the same weights, and each `fine_tune` from where the first one started?
+    restore:bool=False, # Does a training cell that is run again start where it first started, and each `fine_tune` where the first did?
 )->Session: # Its `off()` undoes it, and so does the end of `with reproducible(42):`
     "From now on loaders are keyed, learners get a `ReproCallback`, and each cell of a notebook draws from the seed and its source"
     ReproCallback(check_seed(seed), restore=restore, strict=strict, threads=threads)  # raises for a wrong argument
