@@ -1,4 +1,4 @@
-"""Layers with a deterministic gradient in the place of those that have none on CUDA.
+"""Layers with a deterministic gradient, to replace those that have none on CUDA.
 
 Docs: https://fastai-repro.github.io/fastai_repro/layers.html.md"""
 
@@ -129,9 +129,9 @@ class _AvgPool(_Separable):
         along = (_of_axis(o, k) for o in (self.kernel_size, self.stride, self.padding))
         return F.avg_pool1d,*along,self.ceil_mode,self.count_include_pad
 
-# %% ../nbs/23_layers.ipynb #c1e56206
+# %% ../nbs/23_layers.ipynb #52bf3de4
 def _resize(x, n, scale, mode, align_corners):
-    "Resize the last axis of `x` to length `n`. The row is doubled beside: where no size changes torch copies, whatever the scale says"
+    "Resize the last axis of `x` to length `n`. The other axis is doubled, because where no size changes torch copies, whatever the scale"
     size,scales = (None,(2.,scale)) if scale else ((2,n),None)
     return F.interpolate(x[:,:,None], size, scales, 'bicubic' if mode=='bicubic' else 'bilinear', align_corners)[:,:,0]
 
@@ -241,7 +241,7 @@ def _swap(m):
     m.__class__ = _replaced_class('Deterministic', mixin, type(m), base)
     return m
 
-# %% ../nbs/23_layers.ipynb #55241326
+# %% ../nbs/23_layers.ipynb #9dfac12e
 class _Plain(nn.Module):
     "The forward that `m` had before"
     def __init__(self, m):
@@ -273,13 +273,13 @@ class _OnCPU(_Replaced):
 def on_cpu(
     module:nn.Module, # A layer, or a module with calls that have no deterministic kernel
 )->nn.Module: # The same module
-    "Run `module` on the CPU, forward and backward, wherever the model is: in place, in half precision in float32"
+    "Run `module` on the CPU, forward and backward, wherever the model is: in place, half precision as float32"
     if not isinstance(module, nn.Module):
         raise TypeError(f"`module` must be a module, but it is a {type(module).__name__}: for a function, write a module that calls it")
     if not isinstance(module, _Replaced): module.__class__ = _replaced_class('OnCPU', _OnCPU, type(module), type(module))
     return module
 
-# %% ../nbs/23_layers.ipynb #98a299b1
+# %% ../nbs/23_layers.ipynb #7927f6db
 class Nondeterministic(NamedTuple):
     "A module or a call without a deterministic CUDA kernel"
     name:str   # Qualified name of the module; '' is the model
@@ -287,7 +287,6 @@ class Nondeterministic(NamedTuple):
     reason:str # Why
     remedy:str # What to do
 
-# %% ../nbs/23_layers.ipynb #59a5f4d9
 def _is_nearest(v): return v in (None,'nearest','nearest-exact')
 def _is_one(v): return v==1 or isinstance(v, (tuple,list)) and all(o==1 for o in v)
 
@@ -304,6 +303,7 @@ _functions = {  # argument, its place, values for which there is a deterministic
                      'histc','kthvalue','roi_align','roi_pool','ps_roi_align','ps_roi_pool','deform_conv2d'], ('', 0, lambda v: False))}
 _methods = ('histc','kthvalue','bincount','median')  # of tensors
 
+# %% ../nbs/23_layers.ipynb #63beb113
 def _look_up(node, m, f):
     "The object that the expression `node` of the source of `f` means, as far as it can be told without running it"
     if isinstance(node, ast.Name): return m if node.id=='self' else f.__globals__.get(node.id)
