@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/data.html.md"""
 # %% auto #0
 __all__ = ['goes_by_place', 'sorted_vocab', 'repro_dls', 'ReproDataBlock']
 
-# %% ../nbs/22_data.ipynb #c547c49c
+# %% ../nbs/22_data.ipynb #907d267a
 import inspect,os,re,sys,warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from numbers import Number
 from pathlib import Path,PurePath
 import numpy as np
 import pandas as pd
-from fastcore.basics import noop
+from fastcore.basics import noop,patch
 from fastcore.foundation import L
 from fastcore.xtras import is_listy
 from fastai.data.load import SkipItemException
@@ -180,14 +180,16 @@ def _describe(dl):
     tfms['types'] = [_names(tl.tfms.fs) for tl in getattr(ds, 'tls', [])]
     return dict(items=_items_of(ds), labels=_labels_of(ds), n=n, bs=bs, tfms=tfms)
 
-# %% ../nbs/22_data.ipynb #8532d533
+# %% ../nbs/22_data.ipynb #08019d98
 def _some(o, n=3): return ', '.join(str(x) for x in o[:n]) + (', ...' if len(o)>n else '')
+
+def _counted(n, noun): return f"{n} {noun}{'' if n==1 else 's'}"
 
 def _item_changes(a, b):
     "What was added to or removed from the items of all loaders together; else, which loaders have others or in another order"
     ca,cb = (Counter([x for o in d for x in o['items'] or []]) for d in (a,b))
     for what,d in (('added',cb-ca), ('removed',ca-cb)):
-        if d: yield f"{sum(d.values())} items {what}: {_some(list(d))}"
+        if d: yield f"{_counted(sum(d.values()), 'item')} {what}: {_some(list(d))}"
     if ca!=cb: return
     for i,(x,y) in enumerate(zip(a, b)):
         if x['items']==y['items']: continue
@@ -197,7 +199,7 @@ def _item_changes(a, b):
 def _loader_changes(a, b):
     if a['items']==b['items'] and a['labels']!=b['labels']:
         ch = [f"{i}: {x} -> {y}" for i,x,y in zip(a['items'], a['labels'], b['labels']) if x!=y]
-        yield f"{len(ch)} labels changed: {_some(ch)}"
+        yield f"{_counted(len(ch), 'label')} changed: {_some(ch)}"
     if a['bs']!=b['bs']: yield f"batch size {a['bs']} -> {b['bs']}"
     if a['items'] is None and a['n']!=b['n']: yield f"number of items {a['n']} -> {b['n']}"
     for k in a['tfms']:
@@ -208,7 +210,7 @@ def _changes(a, b):
     if len(a)!=len(b): return [f'{len(a)} loaders -> {len(b)}']
     return [*_item_changes(a, b), *(f'loader {i}: {o}' for i,(x,y) in enumerate(zip(a, b)) for o in _loader_changes(x, y))]
 
-# %% ../nbs/22_data.ipynb #265be336
+# %% ../nbs/22_data.ipynb #4ff92a5f
 class _Recipe:
     "How loaders were built, and what came out"
     def __init__(self, factory, seed, is_sorted=False): self.factory,self.seed,self.is_sorted = factory,seed,is_sorted
@@ -245,31 +247,35 @@ class _Recipe:
         recipe.tfms = [{e:list(getattr(dl,e).fs) for e in _events if hasattr(getattr(dl,e,None), 'fs')} for dl in dls.loaders]
         return dls
 
-    def rebuild(self, old):
-        self._check_edits(old)
-        dls = self.build()
-        if dls is old: raise ValueError("`factory` gave the loaders that it gave before, so nothing is rebuilt: build them inside of it")
-        changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
-        if changes:
-            raise ValueError(f"rebuilt `dls` differ from the first build: {'; '.join(changes)}. If that is meant, make new `dls` instead")
-        key_dls(dls, old.seed)._clock.warned = old._clock.warned  # what was said of two seeds is said
-        return self._carry_over(old, self._attach(dls))
+# %% ../nbs/22_data.ipynb #2664ffaa
+@patch
+def rebuild(self:_Recipe, old):
+    self._check_edits(old)
+    dls = self.build()
+    if dls is old: raise ValueError("`factory` gave the loaders that it gave before, so nothing is rebuilt: build them inside of it")
+    changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
+    if changes:
+        raise ValueError(f"rebuilt `dls` differ from the first build: {'; '.join(changes)}. If that is meant, make new `dls` instead")
+    key_dls(dls, old.seed)._clock.warned = old._clock.warned  # what was said of two seeds is said
+    return self._carry_over(old, self._attach(dls))
 
-    def _check_edits(self, old):
-        "What was changed by hand since the build would get lost"
-        for i,(dl,a,fs) in enumerate(zip(old.loaders, self.first, self.tfms)):
-            bs = _bs_of(dl)
-            what = f"batch size {a['bs']} -> {bs}, and a rebuild would lose that" if bs!=a['bs'] else None
-            if any(not any(o is x for x in getattr(dl,e).fs) for e,built in fs.items() for o in built):
-                what = 'transforms were removed, and a rebuild would bring them back'
-            if what: raise ValueError(f"loader {i} of `dls` was changed since the build, {what}: put it into the recipe, or `rewind`")
+@patch
+def _check_edits(self:_Recipe, old):
+    "Raise if something was changed since the build that a rebuild would lose"
+    for i,(dl,a,fs) in enumerate(zip(old.loaders, self.first, self.tfms)):
+        bs = _bs_of(dl)
+        what = f"batch size {a['bs']} -> {bs}, and a rebuild would lose that" if bs!=a['bs'] else None
+        if any(not any(o is x for x in getattr(dl,e).fs) for e,built in fs.items() for o in built):
+            what = 'transforms were removed, and a rebuild would bring them back'
+        if what: raise ValueError(f"loader {i} of `dls` was changed since the build, {what}: put it into the recipe, or `rewind`")
 
-    def _carry_over(self, old, dls):
-        for dl,old_dl,built in zip(dls.loaders, old.loaders, self.tfms):
-            for e,fs in built.items():
-                added = [o for o in getattr(old_dl,e).fs if not any(o is f for f in fs)]
-                if added: getattr(dl,e).fs = (L(getattr(dl,e).fs) + added).sorted('order')
-        return dls if getattr(old, '_device', None) is None else dls.to(old.device)
+@patch
+def _carry_over(self:_Recipe, old, dls):
+    for dl,old_dl,built in zip(dls.loaders, old.loaders, self.tfms):
+        for e,fs in built.items():
+            added = [o for o in getattr(old_dl,e).fs if not any(o is f for f in fs)]
+            if added: getattr(dl,e).fs = (L(getattr(dl,e).fs) + added).sorted('order')
+    return dls if getattr(old, '_device', None) is None else dls.to(old.device)
 
 # %% ../nbs/22_data.ipynb #a8336c48
 def _takes_nothing(f):
@@ -293,7 +299,7 @@ def repro_dls(
                                f"as in `repro_dls(lambda: ImageDataLoaders.from_folder(path, {next(iter(kwargs))}=...))`")
     return _Recipe(factory, check_seed(seed)).first_build()
 
-# %% ../nbs/22_data.ipynb #4ef06da0
+# %% ../nbs/22_data.ipynb #fa8da8d0
 class ReproDataBlock(DataBlock):
     "`DataBlock` that lists paths sorted and whose loaders are keyed"
     def datasets(self,
@@ -301,7 +307,7 @@ class ReproDataBlock(DataBlock):
         verbose:bool=False, # Show verbose messages
         seed:int=42, # Seed of the split and of the loaders that are made of it, 0 to 2**64-1
     )->Datasets: # Its `dataloaders`, `weighted_dataloaders` and `partial_dataloaders` are keyed
-        "`Datasets` from `source`, split with a stream of `seed`"
+        "`Datasets` from `source`, split with a key made from `seed`"
         return _keyed_datasets(self, source, verbose, seed)
 
     def dataloaders(self,
@@ -327,6 +333,7 @@ class ReproDataBlock(DataBlock):
         block = _with_datasets(self, partial(_keyed_datasets, self, seed=check_seed(seed), by_place='wgts'))
         return _plain_weighted(block, source, wgts, bs=bs, verbose=verbose, **kwargs)
 
+# %% ../nbs/22_data.ipynb #e7743c34
 def _split(block, source, verbose, seed, by_place):
     with seeded(seed, 'split'), _sorting(): return _datasets(block, source, verbose, by_place)
 
