@@ -8,8 +8,8 @@ Docs: https://fastai-repro.github.io/fastai_repro/parts.html.md"""
 __all__ = ['tree_nodes', 'tree_sum', 'trainer_of', 'Instead', 'Team', 'team_of', 'check_weights', 'check_start', 'take_over',
            'in_team']
 
-# %% ../nbs/31_parts.ipynb #b0a87934
-import os,sys
+# %% ../nbs/31_parts.ipynb #a7ea08ad
+import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 import torch
@@ -283,7 +283,7 @@ class _Step:
             self.done[p] = SimpleNamespace(n=n, loss=own_loss, pred=vars(learn).get('pred'), yb=learn.yb, xb=learn.xb)
         if self.before and self.is_backward: self.keep_gradients(p, n)
 
-# %% ../nbs/31_parts.ipynb #851e29a7
+# %% ../nbs/31_parts.ipynb #13f04bad
 @patch
 def keep_gradients(self:_Step, p, n):
     *self.known[p,p+1],self.done[p].ints = self.before.take(n, 1 if self.adds_up else n)
@@ -301,7 +301,7 @@ def note(self:_Step):
 
 @patch
 def note_gradients(self:_Step):
-    m,empty = len(self.before.params),_None(len(self.before.params))
+    empty = _None(len(self.before.params))
     for p in self.team.own:
         if p not in self.done and self.error is None: self.known[p,p+1] = empty
     for lo,hi in self.team.nodes[self.team.rank]: tree_sum(self.known, lo, hi, _add)
@@ -322,7 +322,7 @@ def read(self:_Step, rows):
     self.rest = [o[2+3*k:] for o in self.rows]
     self.n = int(sum(self.ns))
 
-# %% ../nbs/31_parts.ipynb #81c93704
+# %% ../nbs/31_parts.ipynb #37bfaca5
 @patch
 def stop_together(self:_Step):
     "Raise everywhere what one process raised"
@@ -354,7 +354,7 @@ def set_outputs(self:_Step):
     names = ['pred','yb'] + ['loss']*self.is_loss_vector + ['xb']*any(getattr(o, 'with_input', False) for o in learn.cbs)
     own = [[getattr(self.done[p], n) for n in names] for p in self.team.own if p in self.done]
     if self.team.is_group: own = to_detach(own, gather=False)
-    whole = to_concat([o for os in self.team.gather_objects(own) for o in os])
+    whole = to_concat([o for of_one in self.team.gather_objects(own) for o in of_one])
     if self.team.is_group: whole = to_device(whole, next(learn.model.parameters()).device)
     for n,o in zip(names, whole): setattr(learn, n, o)
 
