@@ -31,14 +31,14 @@ from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
 
-# %% ../nbs/32_callback.ipynb #b2bfa02c
+# %% ../nbs/32_callback.ipynb #87ca63ff
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
 class QuickCallback(Callback):
     "A callback that is called only for the events that it has"
     def __call__(self, event_name):
-        "As in fastai, but nothing is looked up through learner and model, events that aren't there and `training`: 7 microseconds each"
+        "As in fastai, but without looking up events that it does not have, or `training`, through learner and model, which takes time"
         if self.run and event_name in _events_of(type(self)): getattr(self, event_name)()
         if event_name=='after_fit': self.run = True
 
@@ -65,14 +65,14 @@ def _check_manifest(manifest, name, config, code):
     else: return
     raise ValueError(f"{what}, but `manifest` is not given: pass for example `manifest='runs'`")
 
-# %% ../nbs/32_callback.ipynb #3e9ac3b6
+# %% ../nbs/32_callback.ipynb #dcacc968
 _defaults = dict(seed=None, rebuild=False, restore=False, strict=False, manifest=None, check=True, threads=None, parts=None, exact=False)
 
 @opaque
 class ReproCallback(QuickCallback):
     "Makes every run of a learner depend only on the seed, and leaves generators and flags as they were"
     order = -100  # before every callback that draws
-    _stateattrs = '_last','_now','_place','_cell_start'  # a copy made in a fit is outside of it
+    _stateattrs = '_last','_now','_place','_cell_start'  # a copy that is made in a fit is outside the fit
     _learn,_last,_run_seed,_pass,_now,_told,_begun = None,None,None,('look', 0),_Now(),False,False
     _place,_cell_start = None,None
     gives_way = False # when the learner gets another one
@@ -84,7 +84,7 @@ class ReproCallback(QuickCallback):
         strict:bool|str=False, # Fit with torch's deterministic algorithms: False, True or 'warn'
         manifest:str|Path|None=None, # Folder to write a `RunManifest` of each run into; default: none is made
         name:str|None=None, # A name for the runs, written to their manifests
-        config:dict|None=None, # Settings of your own to record in the manifests
+        config:dict|None=None, # Your settings, to record in the manifests
         code:bool=False, # Keep the code next to each manifest, so that `fastai-repro-replay` can run it again?
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
         threads:int|None=None, # Torch's threads in fits and predictions, so that the number of cores does not matter; default: all
@@ -115,7 +115,7 @@ class ReproCallback(QuickCallback):
 
     def __getstate__(self): return {**super().__getstate__(), **({'_base':self._next} if self._now.is_fit else {})}
 
-# %% ../nbs/32_callback.ipynb #dfb48994
+# %% ../nbs/32_callback.ipynb #03533e81
 @patch
 def __repr__(self:ReproCallback):
     values = {**vars(self), 'seed':self.seed, 'manifest':self.writer and str(self.writer.folder)}
@@ -135,7 +135,7 @@ def position(self:ReproCallback):
 def seek(self:ReproCallback,
     begun:int # Epochs of the run that have begun
 ):
-    "Count on from there, as if they had been trained here"
+    "Continue from there, as if these epochs had been trained here"
     self._base = self._next = begun
     self._pass = 'epoch',begun
 
@@ -187,7 +187,7 @@ def __reduce_ex__(self:ReproCallback, protocol):
     if self._learn is not None and is_export(self._learn): return Callback, ()
     return super(ReproCallback, self).__reduce_ex__(protocol)
 
-# %% ../nbs/32_callback.ipynb #0e3f6c76
+# %% ../nbs/32_callback.ipynb #114c3ada
 class _Waiting(weakref.WeakKeyDictionary):
     "By learner the callback that gave way to another one; it stays in its process"
     def __reduce__(self): return _Waiting, ()
@@ -207,7 +207,7 @@ def _hooked_fine_tune(learn, plain, *args, **kwargs):
     with _wrapper_of(cbs).around_fine_tune(learn): return plain(learn, *args, **kwargs)
 
 def _hooked_with_events(learn, plain, f, event_type, *args):
-    "Isolate what is outermost"
+    "Isolate the outermost level: a fit, or a validation or batch outside a fit"
     def run(f): return plain(learn, f, event_type, *args)
     if event_type in ('backward','step'): return run(f)
     if event_type=='fit': _come_back(learn)
@@ -224,7 +224,7 @@ def _hooked_validation_context(learn, plain, *args, **kwargs):
 
 _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
 
-# %% ../nbs/32_callback.ipynb #02c144cf
+# %% ../nbs/32_callback.ipynb #78c37787
 @patch
 def _attach(self:ReproCallback, learn):
     other = repro_of(learn)
@@ -234,7 +234,7 @@ def _attach(self:ReproCallback, learn):
     elif other is not None:
         raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
     if self._learn is not None and any(o is self for o in self._learn.cbs):
-        raise ValueError("this `ReproCallback` belongs to another learner: give each learner one of its own")
+        raise ValueError("this `ReproCallback` belongs to another learner: make a new one for each learner")
     if learn.dls is not None:
         self._check_recipe(learn.dls)
         self._key(learn.dls)
@@ -267,14 +267,14 @@ def _key(self:ReproCallback, dls):
 
 @patch
 def _seed_for(self:ReproCallback, clock):
-    "The callback's own seed, or that of the loaders, whoever used them before, or that of the run so far"
+    "The callback's own seed, or that of the loaders, or that of the run so far"
     if self._given_seed is not None: return self._given_seed
     if clock is not None: return clock.seed if clock.given is None else clock.given
     if self._run_seed is not None: return self._run_seed
-    raise ValueError("`seed` is None and the learner's loaders have no seed of their own: pass `ReproCallback(seed=42)`, "
+    raise ValueError("`seed` is None and the learner's loaders have no seed either: pass `ReproCallback(seed=42)`, "
                      "or make the loaders with `repro_dls` or `ReproDataBlock`")
 
-# %% ../nbs/32_callback.ipynb #5b4aa5c8
+# %% ../nbs/32_callback.ipynb #9b155c52
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
@@ -310,14 +310,14 @@ def _fit(self:ReproCallback):
 
 @patch
 def _level(self:ReproCallback, event_type, f, run):
-    "One level of what goes on: seed a step, enter an epoch, key a pass; a callback may wrap a training"
+    "One level of a training: seed a step, enter an epoch, key a pass. A `FitWrapper` may do it in its own way"
     if event_type=='batch': return run(partial(self._seed_step, f))
     if event_type=='epoch' and self._now.is_training: self._enter(self._base + self.learn.epoch)
     run_keyed = (lambda f: run(partial(self._one_pass, f))) if event_type in ('train','validate') else run
     wrapper = _wrapper_of(self.learn.cbs) if self._now.is_training else FitWrapper()
     return wrapper.around(event_type, f, run_keyed)
 
-# %% ../nbs/32_callback.ipynb #0ca33de8
+# %% ../nbs/32_callback.ipynb #e9c89416
 @contextmanager
 def threads_of(
     n:int # Torch's threads; None for as many as there are
@@ -336,7 +336,7 @@ def _in_team(self:ReproCallback):
     if team is None: return nullcontext()
     if self._now.is_finding and team.processes>1:
         raise ValueError("`lr_find` in distributed training: fastai puts the weights back in the process of rank 0 only. "
-                         "Call it before `distrib_ctx`, in one process or in all alike")
+                         "Call it before `distrib_ctx`, in one process or in all of them")
     take_over(self.learn, team)
     return in_team(self.learn, team, self)
 
@@ -366,7 +366,7 @@ def after_parts(self:ReproCallback):
     self._now.part = 0
     self._seed_batch('step', 'end')
 
-# %% ../nbs/32_callback.ipynb #7aacbcc4
+# %% ../nbs/32_callback.ipynb #251a8b3e
 @patch
 def _begin_fit(self:ReproCallback):
     now = self._now
@@ -377,7 +377,7 @@ def _begin_fit(self:ReproCallback):
     clock.exact = self.exact
     if self.exact: self._check_exact(clock)
     if now.team and now.team.is_alone:
-        clock.tell("several processes were started, and each makes the whole training alone: train in `with learn.distrib_ctx():`", 'alone')
+        clock.tell("several processes were started, and each trains the whole model alone: train in `with learn.distrib_ctx():`", 'alone')
     if now.team and now.is_training: check_start(now.team, self.learn, self._run_seed)
     if self._begun and now.is_training: self._begin_to_tell(clock)
     self._next,self._pass = self._base,clock.look() if now.is_finding else ('epoch', self._base)
@@ -476,7 +476,7 @@ def before_train(self:ReproCallback): self._before_pass('before_train')
 @patch
 def before_validate(self:ReproCallback): self._before_pass('before_validate')
 
-# %% ../nbs/32_callback.ipynb #3d16c4af
+# %% ../nbs/32_callback.ipynb #ffda54d9
 @lru_cache(maxsize=8)
 def _keys(block, seed, *path):
     "The keys of 64 steps at once: one by one, between steps that empty the processor's caches, they take longer"
@@ -492,7 +492,7 @@ def _seed_batch(self:ReproCallback, *use):
 
 @lru_cache(maxsize=None)
 def _may_draw(cls):
-    "May callbacks of type `cls` draw in `before_batch`? Steps of tables are so cheap that a needless seed shows"
+    "May callbacks of type `cls` draw in `before_batch`? A step over a table takes so little time that needless seeding slows it down"
     quiet = cls.__module__.startswith('fastai.') and cls.__name__ in ('CastToTensor','ParamScheduler','LRFinder','MixedPrecision')
     return hasattr(cls, 'before_batch') and not quiet and not issubclass(cls, ReproCallback)
 
@@ -520,7 +520,7 @@ def _seed_unseen_step(self:ReproCallback, loader, k, is_first, is_due):
     if is_first or not now.is_stepped: self._seed(stream_key(self._run_seed, 'step', *self._pass, 'loader', loader, k))
     now.is_stepped = False
 
-# %% ../nbs/32_callback.ipynb #7ab21420
+# %% ../nbs/32_callback.ipynb #b414ae58
 def _listed(found): return ', '.join(f"{o.kind} ({o.name or 'the model'})" for o in found)
 
 @patch
@@ -539,8 +539,8 @@ def _replace_layers(self:ReproCallback):
 def _check_exact(self:ReproCallback, clock):
     check_exact(self.learn.model, self.learn.opt)
     if is_seeded(self.learn.model) and not is_seeded(self.learn.model, exact=True):
-        clock.tell("with `exact=True` the training is the same on every machine, but the first weights were drawn as on this one: make the "
-                   "model in `with seeded(42, 'init', exact=True):`", 'exact')
+        clock.tell("with `exact=True` the training is the same on every machine, but the first weights of this model depend on the machine: "
+                   "make the model in `with seeded(42, 'init', exact=True):`", 'exact')
 
 # %% ../nbs/32_callback.ipynb #47c7ccd2
 @patch
@@ -589,7 +589,7 @@ def _compare_start(model, seed, born):
     warnings.warn(f"this model starts from other weights than the last one of the same architecture that was trained with seed {seed}. "
                   f"Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`, so that its weights follow from the seed")
 
-# %% ../nbs/32_callback.ipynb #7734dea7
+# %% ../nbs/32_callback.ipynb #2c1469bf
 def _grads(model): return {n:None if p.grad is None else p.grad.clone() for n,p in model.named_parameters()}
 
 def _set_grads(model, grads):
@@ -612,7 +612,7 @@ def _other_state(self:ReproCallback): return LearnerState.take(self.learn)
 
 @patch
 def _restore(self:ReproCallback, start):
-    "Put them back, hyper-parameters excepted"
+    "Put them back, but not the hyper-parameters"
     model,(tensors,states,grads,other) = self.learn.model,start
     now = named_tensors(model)
     if {n:t.shape for n,t in now.items()} != {n:t.shape for n,t in tensors.items()}:

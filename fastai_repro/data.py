@@ -29,9 +29,9 @@ from .seed import isolated,seed_all,seeded
 from .digests import digest
 from .loaders import given_seed,key_dls
 
-# %% ../nbs/22_data.ipynb #ad94f058
+# %% ../nbs/22_data.ipynb #6368230d
 def _valid_places(splitter, items):
-    "For each place, is it in one of the validation sets? None if the splitter can't do without the items that are missing"
+    "For each place, is it in one of the validation sets? None if the splitter fails without the items that are missing"
     with isolated():
         seed_all(stream_key(0, 'splitter'))
         try: splits = splitter(items)
@@ -43,7 +43,7 @@ def _valid_places(splitter, items):
     return res
 
 def _has_stayed(here, there, n):
-    "Are the places the same with `n` items fewer, but for the border of a block?"
+    "Are the places the same with `n` items fewer, except at the border of a block?"
     if there is None: return True
     changes,borders = (there!=here[:len(there)]).sum(),[(np.diff(o)!=0).sum() for o in (here,there)]
     return changes==0 or changes<=n and borders[0]==borders[1]<=2
@@ -54,14 +54,14 @@ def goes_by_place(
 )->bool: # False if all items are in one set
     "Does `splitter` choose items by their place in the list?"
     if len(set(_valid_places(splitter, items).tolist()))<2: return False
-    items = L(list(items)*-(-40//len(items)))  # few items would tell little
+    items = L(list(items)*-(-40//len(items)))  # few items would not show much
     here = _valid_places(splitter, items)
-    if here is None: return True  # it is made for just these
+    if here is None: return True  # it works for just these items
     orders = [items[::-1], *(L(items[i] for i in np.random.RandomState(k).permutation(len(items))) for k in range(2))]
     if not all(np.array_equal(here, _valid_places(splitter, L(o))) for o in orders): return False
     return all(_has_stayed(here, _valid_places(splitter, L(items[:-n])), n) for n in range(1, 6) if len(items)>n+1)
 
-# %% ../nbs/22_data.ipynb #56e66417
+# %% ../nbs/22_data.ipynb #0ee337de
 def _are_paths(items):
     "Do all items name files?"
     if all(isinstance(o, PurePath) for o in items): return True
@@ -76,11 +76,11 @@ def _no_items(source, items):
         return FileNotFoundError(f"`source` {name} does not exist: pass the folder or file that holds the data")
     if not hasattr(items, '__len__'):
         return TypeError(f"`source` {name} gave a {type(items).__name__}, not a list of items: "
-                         "pass a list, or a `get_items` that makes one of it")
+                         "pass a list, or a `get_items` that makes one from it")
     return ValueError(f"`source` {name} has no items: pass a folder that holds files which `get_items` finds")
 
 def _sorted_items(get_items, by_place, splitter, source):
-    "The items of `source`, paths sorted; raises if there are none, or if something went by the places that sorting moves"
+    "The items of `source`, paths sorted; raises if there are none, or if something depends on the places, which sorting changes"
     items = get_items(source)
     if not hasattr(items, '__len__') or len(items)==0: raise _no_items(source, items)
     if not is_listy(items) or not _are_paths(items): return items
@@ -136,7 +136,7 @@ def _sorting():
         DataBlock.datasets,DataBlock.weighted_dataloaders = was
         if text: text.make_vocab = make_vocab
 
-# %% ../nbs/22_data.ipynb #6a5f761e
+# %% ../nbs/22_data.ipynb #9b421010
 _events = 'after_item','before_batch','after_batch'
 
 def _names(fs): return [re.sub(r' at 0x[0-9a-f]+', '', str(o.name)) for o in fs if o.name!='noop']
@@ -160,7 +160,7 @@ def _items_of(ds):
     except TypeError: return items.index.tolist()
 
 def _labels_of(ds):
-    "What the targets are made from, where that is numbers or strings, which are cheap to have"
+    "What the targets are made from, where that is numbers or strings, which cost little to look up"
     if isinstance(getattr(ds, 'items', None), pd.DataFrame): return []
     res = []
     for tl in getattr(ds, 'tls', [])[getattr(ds, 'n_inp', 1):]:
@@ -247,16 +247,16 @@ class _Recipe:
         recipe.tfms = [{e:list(getattr(dl,e).fs) for e in _events if hasattr(getattr(dl,e,None), 'fs')} for dl in dls.loaders]
         return dls
 
-# %% ../nbs/22_data.ipynb #2664ffaa
+# %% ../nbs/22_data.ipynb #4c96cecc
 @patch
 def rebuild(self:_Recipe, old):
     self._check_edits(old)
     dls = self.build()
-    if dls is old: raise ValueError("`factory` gave the loaders that it gave before, so nothing is rebuilt: build them inside of it")
+    if dls is old: raise ValueError("`factory` returned the same loaders as before, so nothing is rebuilt: build them inside `factory`")
     changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
     if changes:
         raise ValueError(f"rebuilt `dls` differ from the first build: {'; '.join(changes)}. If that is meant, make new `dls` instead")
-    key_dls(dls, old.seed)._clock.warned = old._clock.warned  # what was said of two seeds is said
+    key_dls(dls, old.seed)._clock.warned = old._clock.warned  # a warning about two seeds is not repeated
     return self._carry_over(old, self._attach(dls))
 
 @patch
@@ -277,7 +277,7 @@ def _carry_over(self:_Recipe, old, dls):
             if added: getattr(dl,e).fs = (L(getattr(dl,e).fs) + added).sorted('order')
     return dls if getattr(old, '_device', None) is None else dls.to(old.device)
 
-# %% ../nbs/22_data.ipynb #a8336c48
+# %% ../nbs/22_data.ipynb #41070409
 def _takes_nothing(f):
     if not callable(f) or isinstance(f, type): return False
     try: inspect.signature(f).bind()
@@ -288,14 +288,14 @@ def _takes_nothing(f):
 def repro_dls(
     factory, # Function without arguments that builds `DataLoaders`
     seed:int=42, # Seed, 0 to 2**64-1
-    **kwargs # None: arguments of the loaders belong into `factory`
+    **kwargs # None: arguments of the loaders belong in `factory`
 )->DataLoaders: # What `factory` builds, with keyed loaders, `rewind` and `rebuild`
     "Keyed `DataLoaders` from any factory: `repro_dls(lambda: ImageDataLoaders.from_folder(path))`"
     if not _takes_nothing(factory):
         what = getattr(factory, '__qualname__', None) or f'a {type(factory).__name__}'
         raise TypeError(f"`factory` must be a function without arguments that builds the loaders, but it is {what}: "
                         "pass for example `lambda: ImageDataLoaders.from_folder(path)`")
-    if kwargs: raise TypeError(f"`{next(iter(kwargs))}` is not an argument of `repro_dls`: pass it to the loaders inside of `factory`, "
+    if kwargs: raise TypeError(f"`{next(iter(kwargs))}` is not an argument of `repro_dls`: pass it to the loaders inside `factory`, "
                                f"as in `repro_dls(lambda: ImageDataLoaders.from_folder(path, {next(iter(kwargs))}=...))`")
     return _Recipe(factory, check_seed(seed)).first_build()
 
@@ -333,12 +333,12 @@ class ReproDataBlock(DataBlock):
         block = _with_datasets(self, partial(_keyed_datasets, self, seed=check_seed(seed), by_place='wgts'))
         return _plain_weighted(block, source, wgts, bs=bs, verbose=verbose, **kwargs)
 
-# %% ../nbs/22_data.ipynb #e7743c34
+# %% ../nbs/22_data.ipynb #8b22902f
 def _split(block, source, verbose, seed, by_place):
     with seeded(seed, 'split'), _sorting(): return _datasets(block, source, verbose, by_place)
 
 def _keyed_datasets(block, source, verbose=False, seed=42, by_place=None):
-    "`Datasets` whose ways out are keyed"
+    "`Datasets` whose loaders are keyed"
     make = partial(_split, block, source, verbose, check_seed(seed), by_place)
     res = make()
     res.dataloaders = partial(_keyed_dataloaders, [res], make, seed)

@@ -36,7 +36,7 @@ class _Replaced:
 def _replaced_class(prefix, mixin, cls, base):
     return type(prefix+cls.__name__, (mixin, cls), dict(_plain=cls, _base=base, __module__=cls.__module__, __doc__=cls.__doc__))
 
-# %% ../nbs/23_layers.ipynb #a14c62b3
+# %% ../nbs/23_layers.ipynb #854e6c39
 class _Swap(torch.autograd.Function):
     "What `m.compute` computes, with `m.adjoint` as its backward"
     @staticmethod
@@ -53,7 +53,7 @@ class _Swap(torch.autograd.Function):
         return res.to(ctx.dtype), None
 
 class _Deterministic(_Replaced):
-    "A layer with a backward of its own"
+    "A layer with its own backward"
     return_indices = False
     @property
     def dims(self): return int(self._base.__name__[-2])
@@ -206,7 +206,7 @@ class _ImageLoss(_Replaced):
         kept = target!=self.ignore_index
         return kept.sum() if self.weight is None else (self.weight[target.where(kept, 0)]*kept).sum()
 
-# %% ../nbs/23_layers.ipynb #19cd848c
+# %% ../nbs/23_layers.ipynb #6eb434f9
 def _always(m): return True
 def _is_large(m): return any(o!=1 for o in (m.output_size if isinstance(m.output_size, (tuple,list)) else (m.output_size,)))
 def _interpolates(m): return m.mode in _Upsample._ops
@@ -232,7 +232,7 @@ _layers = {cls:row for names,*row in (  # names; does this one lack a kernel?; r
     ('EmbeddingBag', _takes_max, None, None)) for cls in _classes(names)}
 
 def _row(m):
-    "The base class of `m` in the table and its replacement, or None; nothing for a module that needs none or has a forward of its own"
+    "The base class of `m` in the table and its replacement, or None; nothing for a module that needs none or defines its own forward"
     for base,(lacks,mixin,can) in _layers.items():
         if isinstance(m, base) and type(m).forward is base.forward and lacks(m): return base,mixin if mixin and can(m) else None
 
@@ -303,9 +303,9 @@ _functions = {  # argument, its place, values for which there is a deterministic
                      'histc','kthvalue','roi_align','roi_pool','ps_roi_align','ps_roi_pool','deform_conv2d'], ('', 0, lambda v: False))}
 _methods = ('histc','kthvalue','bincount','median')  # of tensors
 
-# %% ../nbs/23_layers.ipynb #63beb113
+# %% ../nbs/23_layers.ipynb #d4c044d6
 def _look_up(node, m, f):
-    "The object that the expression `node` of the source of `f` means, as far as it can be told without running it"
+    "The object that the expression `node` in the source of `f` means, as far as that is known without running it"
     if isinstance(node, ast.Name): return m if node.id=='self' else f.__globals__.get(node.id)
     if not isinstance(node, ast.Attribute): return None
     of = _look_up(node.value, m, f)
@@ -328,7 +328,7 @@ def _call_nodes(f):
     return [o for o in ast.walk(tree) if isinstance(o, ast.Call)]
 
 def _calls(f, m, seen):
-    "Functions without a deterministic kernel that `f` calls, also through python functions outside of torch, with the value that decides"
+    "Functions without a deterministic kernel that `f` calls, also through python functions outside torch, with the value that decides"
     f = inspect.unwrap(getattr(f, '__func__', f))
     if f in seen or not inspect.isfunction(f): return
     seen.add(f)
@@ -342,7 +342,7 @@ def _calls(f, m, seen):
             if not is_fine(value): yield name,value
         elif home not in ('torch','builtins'): yield from _calls(obj, m, seen)
 
-# %% ../nbs/23_layers.ipynb #db9174b7
+# %% ../nbs/23_layers.ipynb #2379da6c
 _why,_slow = 'its gradient has no deterministic CUDA kernel','it is slow in strict mode'
 _forward_only = dict.fromkeys(('NLLLoss','CrossEntropyLoss'), 'summed over pixels it has no deterministic CUDA kernel')
 
@@ -358,7 +358,7 @@ def _found(name, m):
             yield Nondeterministic(name, call, f'`{type(m).__name__}` may call it: {why}', 'call a module in its place, or `on_cpu`')
 
 def _modules(model):
-    "Modules by name, without those inside of one that runs on the CPU"
+    "Modules by name, without those inside one that runs on the CPU"
     if not isinstance(model, nn.Module):
         raise TypeError(f"`model` must be a module, but it is a {type(model).__name__}: pass `learn.model`, or the model itself")
     done = []
@@ -370,7 +370,7 @@ def _modules(model):
 def find_nondeterministic(
     model:nn.Module, # On any device
 )->list: # `Nondeterministic(name, kind, reason, remedy)`, one for each module and each kind of call in its forward
-    "What in `model` has no deterministic CUDA kernel: layers by their class, calls by a look at the source"
+    "What in `model` has no deterministic CUDA kernel: layers by their class, calls by reading the source"
     return [o for name,m in _modules(model) for o in _found(name, m)]
 
 # %% ../nbs/23_layers.ipynb #526fbd48

@@ -27,13 +27,13 @@ from .objects import Generators,opaque
 from .exact import exactly
 from .rehearsal import PlainState,bits_of,copied,rehearse
 
-# %% ../nbs/21_loaders.ipynb #c9df091a
+# %% ../nbs/21_loaders.ipynb #b30ecbdb
 _place = [()]
 
 @opaque
 class _Clock:
     "What the loaders of one `DataLoaders` share: the seed, the epoch of the fit that runs, the number of looks"
-    after_batch,exact,place = None,False,()  # what a fit does when a batch was handed out; are items made in `exact_arithmetic`?
+    after_batch,exact,place = None,False,()  # called after each batch of a fit; are items made in `exact_arithmetic`?; the place of looks
     def __init__(self, seed):
         self.seed,self.given = seed,None
         self.epoch,self.looks,self.passes = None,0,Counter()
@@ -41,7 +41,7 @@ class _Clock:
         self.to_check,self.told,self.warned = set(),set(),set()
 
     def __getstate__(self):
-        "A copy made in a fit is outside of it"
+        "A copy that is made in a fit is outside the fit"
         return {k:v for k,v in vars(self).items() if k!='after_batch'} | dict(epoch=None, due=None, to_check=set())
 
     def begin(self, epoch):
@@ -58,7 +58,7 @@ class _Clock:
         return ('look', *self.place, self.looks) if self.epoch is None else ('epoch', self.epoch, 'look', self.looks)
 
     def next_pass(self, loader, own=True):
-        "The pass that begins; the one that is `due` is the learner's, which is the epoch's wherever it comes"
+        "The key of the pass that begins. The pass that is `due` is the learner's own: it gets the key of the epoch, whenever it comes"
         self.is_due,self.serial = self.epoch is not None and own and self.due==loader,self.serial+1
         if self.epoch is None or not own: return self.look()
         n,self.passes[loader] = self.passes[loader],self.passes[loader]+1
@@ -70,7 +70,7 @@ class _Clock:
         if kind not in self.told: warnings.warn(text)
         self.told.add(kind)
 
-# %% ../nbs/21_loaders.ipynb #94ceb3a1
+# %% ../nbs/21_loaders.ipynb #f21b5c8d
 def _on_one_thread(f):
     "`f` with one torch thread, as in workers: large reductions differ with the number of threads"
     def g(*args):
@@ -98,7 +98,7 @@ class _Maker:
         return self.collate(items)
 
     def batch(self, key, keyed, rest=()):
-        "A batch of `keyed`, pairs of a key and an index, and of the indices `rest`, whose items draw nothing"
+        "A batch of `keyed`, pairs of a key and an index, and of the indices `rest`, whose items use no random numbers"
         return self.collated(key, [*itertools.starmap(self.item, keyed), *map(self.make, rest)])
 
 def say_unkeyed(held):
@@ -165,7 +165,7 @@ def _unwrap(clock, loader, b):
     clock.tell(_say_rehearsed(loader, b.what, b.who))
     return b.batch
 
-# %% ../nbs/21_loaders.ipynb #e2f00363
+# %% ../nbs/21_loaders.ipynb #a24f773e
 class _Keyed:
     "Mixin for a fastai class `_plain`; pickles and copies through that class, so that it can be made on the fly"
     _plain,_clock = None,None
@@ -199,7 +199,7 @@ class _KeyedDLs(_Keyed):
         "New loaders from the recipe, with the device and the transforms that were added since the build"
         if self._recipe is None:
             raise ValueError("these `dls` have no recipe to rebuild them from: make them with `repro_dls` or `ReproDataBlock` "
-                             "(a recipe does not travel in pickles), or call `rewind()`, which gives the same bits")
+                             "(pickles leave the recipe out), or call `rewind()`, which gives the same bits")
         return self._recipe.rebuild(self)
 
     def new_empty(self):
@@ -298,7 +298,7 @@ class _KeyedPasses(_Keyed):
         with seeded(self._clock.seed, 'new', self._loader): res = super().new(*args, **kwargs)
         return _key_dl(res, self._clock, self._loader, own=False)
 
-# %% ../nbs/21_loaders.ipynb #183e7fa7
+# %% ../nbs/21_loaders.ipynb #5525ac2e
 class _KeyedBatches(_KeyedPasses):
     "Items and batches, each from its place in the order"
     def create_batches(self, samps):
@@ -307,7 +307,7 @@ class _KeyedBatches(_KeyedPasses):
         return self._create_batches(samps, *keys, self._check and self.offs==0, self._first, self._sharding)
 
     def _by_worker(self, samps):
-        "Items without places: each worker draws by its number"
+        "Items whose positions are not known: each worker is seeded by its number"
         if self.num_workers>1 or self.offs or torch.utils.data.get_worker_info():
             key = stream_key(self._clock.seed, 'worker', self._loader, *self._pass, self.offs)
             seed_cpu(key)
@@ -315,11 +315,11 @@ class _KeyedBatches(_KeyedPasses):
         return super().create_batches(samps)
 
     def _create_batches(self, samps, item_key, batch_key, check, first, shard):
-        "The batches dealt to this process, each from its own places only; None for one whose items were all skipped"
+        "The batches dealt to this process, each made from its own items only; None if all of them were skipped"
         settle,n = self._keyed_reading(),self._n_seeded()
         make = _Maker(self.do_item, self._collate, self._held.without('after_batch'), dict(loader=self))
         create = _on_one_thread(self._create_batch) if n else lambda k, idxs, *_: self._collate([self.do_item(o) for o in idxs])
-        if self._clock.exact: create = exactly(create)  # a worker that was not forked knows nothing of it
+        if self._clock.exact: create = exactly(create)  # set here, since a worker that was not forked does not have the mode
         for j,idxs in enumerate(chunked(samps, self.bs or 1, self.drop_last)):
             if settle: settle()
             k,how = first + j*self.num_workers + self.offs,(make.rehearsed_batch if check and j==0 else make.batch, make.batch)
@@ -332,7 +332,7 @@ class _KeyedBatches(_KeyedPasses):
 
     def _create_batch(self, k, idxs, n, item_key, batch_key, make, offset=0, part=0):
         start = k*(self.bs or 1) + offset
-        keyed = [(item_key(start+i),o) for i,o in enumerate(idxs[:n])]  # at once: between items the caches are cold
+        keyed = [(item_key(start+i),o) for i,o in enumerate(idxs[:n])]  # all keys at once: between items the processor's caches are cold
         return make(part_key(batch_key(k), part), keyed, idxs[n:])
 
     def _collate(self, items):

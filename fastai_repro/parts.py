@@ -29,7 +29,7 @@ from .state import named_tensors
 from .loaders import Parts,Shard
 from .manifest import RunManifest
 
-# %% ../nbs/31_parts.ipynb #bf77f926
+# %% ../nbs/31_parts.ipynb #bca7a80e
 def tree_nodes(
     lo:int, # First part below the root
     hi:int, # The part after the last one
@@ -46,7 +46,7 @@ def tree_sum(
     lo:int, # First part below the root
     hi:int, # The part after the last one
     add, # Function of two values
-): # The value of the root, None if something below it is missing. Values that were added up are dropped
+): # The value of the root, or None if something below it is missing. Values that were added up are removed from `known`
     "Add up what is known along the binary tree that halves the parts `lo` to `hi`"
     if (lo,hi) in known: return known[lo,hi]
     if hi-lo<2: return None
@@ -57,12 +57,12 @@ def tree_sum(
     return known[lo,hi]
 
 def _add_lists(xs, ys):
-    "Tensor by tensor; None is nothing"
+    "Sums tensor by tensor; None counts as zero"
     both = [(x,y) for x,y in zip(xs, ys) if x is not None and y is not None]
     sums = iter(torch._foreach_add([x for x,_ in both], [y for _,y in both]) if both else ())
     return [next(sums) if x is not None and y is not None else y if x is None else x for x,y in zip(xs, ys)]
 
-# %% ../nbs/31_parts.ipynb #62efab77
+# %% ../nbs/31_parts.ipynb #fc6cf8a8
 def trainer_of(learn):
     "The `DistributedTrainer` that `distrib_ctx` gave to `learn`"
     room = sys.modules.get('fastai.distributed')
@@ -75,10 +75,10 @@ _failed = len(_cancels)+1
 def _code_of(e): return 0 if e is None else next((i+1 for i,c in enumerate(_cancels) if isinstance(e, c)), _failed)
 
 class Instead:
-    "Stands in for the method `name` of one learner or callback while a team trains"
+    "Replaces the method `name` of one learner or callback while a team trains"
     def __init__(self, owner, name, f): self.owner,self.name,self.f = owner,name,f
     def __call__(self, *args, **kwargs): return self.f(*args, **kwargs)
-    def __reduce__(self): return getattr, (self.owner, self.name)  # a copy that is made in a fit is outside of it
+    def __reduce__(self): return getattr, (self.owner, self.name)  # a copy that is made in a fit is outside the fit
 
 @contextmanager
 def _instead(owner, **methods):
@@ -190,7 +190,7 @@ def _split_like(flat, tensors):
         i += t.numel()
     return res
 
-# %% ../nbs/31_parts.ipynb #b2011493
+# %% ../nbs/31_parts.ipynb #bf0f9c56
 class _Before:
     "Gradients and buffers as they are before a step, from which each part starts"
     def __init__(self, learn):
@@ -211,7 +211,7 @@ class _Before:
         self.put_back(self.buffers)
 
     def take(self, n, weight):
-        "The part's gradients and float buffers, times its items; what counts as it is"
+        "The part's gradients and float buffers, times its number of items, and its buffers of whole numbers"
         grads,buffers = [p.grad for p in self.params],_buffers(self.learn)
         if any(g is not None and g.is_sparse for g in grads):
             raise ValueError("`parts` can't sum sparse gradients: use `nn.Embedding(sparse=False)`")
@@ -233,7 +233,7 @@ class _Before:
             fs = [b for b in _buffers(self.learn) if b.is_floating_point()]
             for b,v in zip(fs, _split_like(floats, fs)): b.copy_(v)
 
-# %% ../nbs/31_parts.ipynb #07ad32df
+# %% ../nbs/31_parts.ipynb #1bd297ee
 def _gradient_accumulation(learn):
     room = sys.modules.get('fastai.callback.training')
     return room is not None and any(isinstance(o, room.GradientAccumulation) for o in learn.cbs)
@@ -243,12 +243,12 @@ def _may_ask(cb):
     return any(hasattr(cb, o) for o in ('before_step','after_step','after_batch','after_cancel_batch'))
 
 def _asks(learn):
-    "Does anybody look at predictions and targets when a step's parts are done?"
+    "Does any callback look at predictions and targets when the parts of a step are done?"
     if not learn.training or getattr(getattr(learn, 'recorder', None), 'train_metrics', False): return True
     return _gradient_accumulation(learn) or any(map(_may_ask, learn.cbs))
 
 class _Step:
-    "A step of a team: its own parts one after another, then what all parts come to"
+    "A step of a team: its own parts one after another, then the result of all parts"
     def __init__(self, team, learn, repro):
         self.team,self.learn,self.repro,self.done,self.known,self.error,self.is_backward = team,learn,repro,{},{},None,False
         self.before = _Before(learn) if learn.training and not team.is_ddp else None
@@ -358,7 +358,7 @@ def set_outputs(self:_Step):
     if self.team.is_group: whole = to_device(whole, next(learn.model.parameters()).device)
     for n,o in zip(names, whole): setattr(learn, n, o)
 
-# %% ../nbs/31_parts.ipynb #8576f719
+# %% ../nbs/31_parts.ipynb #ae85276a
 @patch
 def step(self:_Step):
     learn,m = self.learn,len(self.before.params)
@@ -378,14 +378,14 @@ def step(self:_Step):
 
 @patch
 def check_counts(self:_Step):
-    "Whole numbers in buffers, such as the number of batches that a `BatchNorm` has seen, must come out alike"
+    "Whole numbers in buffers, such as the number of batches that a `BatchNorm` has seen, must be equal in all parts"
     n = sum(b.numel() for b in _counts(self.learn))
     if not n: return
     heads = [o[:2+n] for o in self.rest]
     counts = [o[2:] for o in heads if o[1]]
     if any(o[0] for o in heads) or any(o!=counts[0] for o in counts):
         raise ValueError("`parts`: a buffer of whole numbers came out differently in the parts of one batch, "
-                         "so it can't be put together: keep in it what counts steps, not items")
+                         "so the parts can't be combined: count steps in it, not items")
     for b,v in zip(_counts(self.learn), _split_like(torch.tensor(counts[0], dtype=torch.float64), _counts(self.learn))): b.copy_(v)
 
 @patch
@@ -407,7 +407,7 @@ def gathered(self:_Step, slot, masks):
     floats = [f if any(m) or f.any() else None for m,f in zip(masks, gathered)]
     return list(zip(values, floats))
 
-# %% ../nbs/31_parts.ipynb #7a2afa45
+# %% ../nbs/31_parts.ipynb #3a7156a4
 def _tensor_digests(learn): return {n:digest(t) for i,m in enumerate(_modules(learn)) for n,t in named_tensors(m).items()}
 
 def check_weights(
@@ -424,7 +424,7 @@ def check_weights(
     all_of = team.gather_objects(own)
     r,n = next((r,n) for n in all_of[0] for r,o in enumerate(all_of) if o.get(n)!=all_of[0][n])
     raise ValueError(f"{when} `{n}` differs between the process of rank {r} and that of rank 0. "
-                     "Make the model in `with seeded(seed, 'init'):` in all processes, and change its weights in all of them alike, or in none")
+                     "Make the model in `with seeded(seed, 'init'):` in all processes, and change its weights in all of them or in none")
 
 _compared,_of_hardware = ('seed','data','loaders','learner','processes','streams','torch','cpu','gpu'),('cpu','gpu')
 
@@ -445,14 +445,14 @@ def check_start(
                              "Run the same script with the same seed and data in all of them")
     check_weights(team, learn, 'before the fit')
 
-# %% ../nbs/31_parts.ipynb #09053a09
+# %% ../nbs/31_parts.ipynb #e716f3b4
 def _check_learner(learn):
     own = [n for n in ('one_batch','_do_grad_opt','all_batches') if getattr(type(learn), n) is not getattr(Learner, n)]
     if own:
         raise ValueError(f"`{type(learn).__name__}` has its own `{own[0]}`, so its steps can't be divided into parts or among processes: "
                          "train in one process, without `parts`")
     if any(is_lazy(p) for m in _modules(learn) for p in m.parameters()):
-        raise ValueError("the model has lazy weights that are not made yet: run it once before the fit, as `learn.model(*x)`")
+        raise ValueError("the model has lazy weights that are not initialized yet: run it once before the fit, as `learn.model(*x)`")
 
 def _has_sync_bn(learn): return any(isinstance(o, nn.modules.batchnorm._BatchNorm) for o in learn.model.modules())
 
@@ -460,19 +460,19 @@ def take_over(
     learn, # Learner
     team:Team, # Team of this process
 ):
-    "Inside `distrib_ctx`: loaders and, with `parts`, sums are the team's"
+    "Inside `distrib_ctx`, let the team make the loaders' batches and, with `parts`, the sums"
     trainer = team.trainer
     if trainer is None or not trainer.accelerator: return
     if trainer.sync_bn and not team.is_ddp and team.given and _has_sync_bn(learn):
         raise ValueError("`sync_bn=True`, the default of `distrib_ctx`, computes the statistics of BatchNorm over all processes at once, "
                          "so they depend on their number; with `parts` each part has its own. "
                          "Use `learn.distrib_ctx(sync_bn=False)`")
-    register_resume(type(trainer), lambda cb: None, lambda cb,state: None)  # nothing of it outlives a process
+    register_resume(type(trainer), lambda cb: None, lambda cb,state: None)  # it keeps nothing that a resumed training needs
     methods = dict(before_fit=lambda: _before_fit(learn, team), after_fit=lambda: _after_fit(learn, team),
                    before_train=noop, before_validate=noop)
     for n,f in methods.items(): trainer.__dict__[n] = Instead(trainer, n, f)
 
-# %% ../nbs/31_parts.ipynb #91cabc40
+# %% ../nbs/31_parts.ipynb #b9b49055
 def _before_fit(learn, team):
     device = team.device
     if getattr(learn.dls, 'device', None) not in (None, device): learn.dls.to(device)
@@ -488,7 +488,7 @@ def _wrap(learn, team):
     a = team.trainer.accelerator
     if getattr(a, 'ddp_handler', None) is None: a.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True, bucket_cap_mb=25)
     if not a.ddp_handler.find_unused_parameters:
-        raise ValueError("without `parts`, the buckets of gradients must stay as they are: "
+        raise ValueError("without `parts`, the buckets of gradients must stay the same: "
                          "pass `DistributedDataParallelKwargs(find_unused_parameters=True)` or none")
     model = nn.SyncBatchNorm.convert_sync_batchnorm(learn.model) if team.trainer.sync_bn and team.device.type=='cuda' else learn.model
     has_own_device = team.device.type!='cuda' or a.local_process_index<torch.cuda.device_count()  # several processes may share a GPU
@@ -505,7 +505,7 @@ def _after_fit(learn, team):
         if team.backend=='gloo' and b.is_cuda: b.copy_(team.gather(b)[0])
         else: dist.broadcast(b, 0)
 
-# %% ../nbs/31_parts.ipynb #38e10f94
+# %% ../nbs/31_parts.ipynb #f5d0cfb0
 @contextmanager
 def in_team(
     learn, # Learner
@@ -535,7 +535,7 @@ def in_team(
     with _instead(learn, **methods): yield
 
 def _smooth_here(learn):
-    "fastai's smooth loss takes the mean over the processes. It is that of the whole batch already, and a mean of equals need not be equal"
+    "fastai's smooth loss takes the mean over the processes. Here all have the loss of the whole batch, and rounding may change such a mean"
     if not learn.training or num_distrib()<2 or not hasattr(learn, 'recorder'): return
     smooth = learn.recorder.smooth_loss
     def accumulate(learn):
