@@ -520,7 +520,7 @@ def _seed_unseen_step(self:ReproCallback, loader, k, is_first, is_due):
     if is_first or not now.is_stepped: self._seed(stream_key(self._run_seed, 'step', *self._pass, 'loader', loader, k))
     now.is_stepped = False
 
-# %% ../nbs/32_callback.ipynb #b414ae58
+# %% ../nbs/32_callback.ipynb #88078e02
 def _listed(found): return ', '.join(f"{o.kind} ({o.name or 'the model'})" for o in found)
 
 @patch
@@ -539,7 +539,7 @@ def _replace_layers(self:ReproCallback):
 def _check_exact(self:ReproCallback, clock):
     check_exact(self.learn.model, self.learn.opt)
     if is_seeded(self.learn.model) and not is_seeded(self.learn.model, exact=True):
-        clock.tell("with `exact=True` the training is the same on every machine, but the first weights of this model depend on the machine: "
+        clock.tell("with `exact=True` the training is the same on every machine, but the first weights depend on the machine: "
                    "make the model in `with seeded(42, 'init', exact=True):`", 'exact')
 
 # %% ../nbs/32_callback.ipynb #47c7ccd2
