@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 from .terminal import command
-from .arguments import check_folder,check_order,check_script,fail,rest_of_line,shell_status,write_json
+from .terminal import check_folder,check_order,check_script,fail,rest_of_line,shell_status,write_json
 
 # %% ../nbs/66_commands.ipynb #de2700a6
 def _check_resume(folder, every, fix):

@@ -17,7 +17,7 @@ import torch
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from fastai.data.block import DataBlock
 from fastai.learner import Learner
-from .arguments import shell_status
+from .terminal import shell_status
 from .loaders import is_keyed
 from .layers import find_nondeterministic
 from .callback import ReproCallback

@@ -15,7 +15,7 @@ from pathlib import Path
 from fastcore.foundation import L
 from fastai.callback.schedule import LRFinder
 from fastai.learner import Learner
-from .arguments import fail
+from .terminal import fail
 from .digests import digest
 from .files import atomic_open
 from .callback import ReproCallback
