@@ -40,13 +40,13 @@ def _command(before='fastai-repro-run'):
 
 _line = '`from fastai_repro import reproducible; reproducible(42)` at the top of the program'
 
-# %% ../nbs/64_doctor.ipynb #88387072
+# %% ../nbs/64_doctor.ipynb #33ee88a6
 def look_at_environment():
     "Findings about flags, environment and versions"
     cudnn,cuda = torch.backends.cudnn,torch.cuda.is_available()
     if cudnn.benchmark:
-        yield Finding('warning', '`torch.backends.cudnn.benchmark` is on: cuDNN times its kernels and takes the fastest, which may be another '
-                      'one tomorrow', f'take out the line that sets it, or put {_line}')
+        yield Finding('warning', '`torch.backends.cudnn.benchmark` is on: cuDNN times its kernels and takes the fastest, which may be '
+                      'another one tomorrow', f'take out the line that sets it, or put {_line}')
     if cuda and not cudnn.deterministic:
         yield Finding('warning', '`torch.backends.cudnn.deterministic` is off: convolutions may differ from run to run', f'put {_line}')
     if cuda and not os.environ.get('CUBLAS_WORKSPACE_CONFIG'):
@@ -69,7 +69,7 @@ def look_at_items(
         yield Finding('warning', f'{len(paths)} files are in the order in which the file system lists them',
                       'pass `get_items=lambda p: sorted(get_image_files(p))`, or use `ReproDataBlock` in place of `DataBlock`')
 
-# %% ../nbs/64_doctor.ipynb #a6ea3232
+# %% ../nbs/64_doctor.ipynb #af169115
 _elsewhere = 'draw from `random`, `numpy.random` or `torch` instead'
 
 def look_at_batch(
@@ -81,10 +81,10 @@ def look_at_batch(
         made = made_again(*maker) if maker else {}
     except Exception: made = {}  # loaders that make their items in a way of their own, or a program that can't make one yet
     if not made.get('outside'): return []
-    return [Finding('error', f"{made['outside']} gave different results for the same items, although all generators were set back: it uses a "
-                    'random source that no seed controls', _elsewhere)]
+    return [Finding('error', f"{made['outside']} gave different results for the same items, although all generators were set back: it uses "
+                    'a random source that no seed controls', _elsewhere)]
 
-# %% ../nbs/64_doctor.ipynb #ffb947dd
+# %% ../nbs/64_doctor.ipynb #11a348a6
 _part_names = dict(data='transform', model='layer', callbacks='callback', optimizer='optimizer')
 
 def look_at_sources(
@@ -101,13 +101,14 @@ def look_at_sources(
             yield Finding('note', f'{what} names functions that draw random numbers, so it may move those of the training',
                           'give the learner `cbs=ReproCallback(42)`: it seeds every step, after all callbacks')
         elif sources==['a generator of its own']:
-            also = '' if is_callback else ', or give the learner `cbs=ReproCallback(42)`, which seeds it for each item, batch and step'
-            yield Finding('warning', f'{what} holds a generator of its own', f'make it with a seed, as in `np.random.default_rng(42)`{also}')
+            remedy = 'make it with a seed, as in `np.random.default_rng(42)`'
+            if not is_callback: remedy += ', or give the learner `cbs=ReproCallback(42)`, which seeds it for each item, batch and step'
+            yield Finding('warning', f'{what} holds a generator of its own', remedy)
         else:
             yield Finding('note' if is_callback else 'warning', f"{what} names {', '.join(sources)}, which no seed controls",
                           f'if what it draws reaches the training, {_elsewhere}')
 
-# %% ../nbs/64_doctor.ipynb #d4ffa0bb
+# %% ../nbs/64_doctor.ipynb #9d745f50
 def look_at_learner(
     learn # Learner
 ):
@@ -125,10 +126,11 @@ def _look_at_keys(learn):
     yield Finding('warning', 'the learner has no `ReproCallback`: its random numbers depend on everything that was drawn before',
                   f"put {_line}, or start it with {_command('fastai-repro-run --fix')}")
     if is_keyed(learn.dls): return
-    yield Finding('warning', f'the loaders ({type(learn.dls.train).__name__}) are not keyed: batches depend on the number of workers, and on '
-                  'which batches were looked at before', 'the same line does it; or `repro_dls(lambda: ...)` around the call that makes them')
+    yield Finding('warning', f'the loaders ({type(learn.dls.train).__name__}) are not keyed: batches depend on the number of workers, and '
+                  'on which batches were looked at before',
+                  'the same line does it; or `repro_dls(lambda: ...)` around the call that makes them')
 
-# %% ../nbs/64_doctor.ipynb #fdc62fa5
+# %% ../nbs/64_doctor.ipynb #778ce353
 def _note_unseeded():
     "Layers that get their weights from here on, until a seed is set"
     unseeded,start = WeakSet(),torch.initial_seed()
@@ -149,8 +151,8 @@ def _note_items(found):
 def _look_at_weights(model, unseeded):
     made = [n or 'the model' for n,m in model.named_modules() if m in unseeded]
     if not made: return
-    yield Finding('warning', f'layers made before a seed was set: {len(made)}, the first is {made[0]}. Their weights are different in every '
-                  'process', 'make the model in `with seeded(42, "init"):`, or after `set_seed(42)`')
+    yield Finding('warning', f'layers made before a seed was set: {len(made)}, the first is {made[0]}. Their weights are different in '
+                  'every process', 'make the model in `with seeded(42, "init"):`, or after `set_seed(42)`')
 
 def watch_program(
     file:str # File for the findings

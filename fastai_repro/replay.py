@@ -196,13 +196,13 @@ def make_plan(
     plan.notes = list(_notes(plan, data))
     return plan
 
-# %% ../nbs/65_replay.ipynb #f38bdc7f
+# %% ../nbs/65_replay.ipynb #8f6d5155
 def _notes(plan, data):
     f,a = plan.manifest.fields,plan.archive
     if f.get('learner.device')=='cpu': yield '`learner.device` is cpu in the record: GPUs are hidden from the program'
     if a.meta['run'].get('seed') is None and not str(f.get('python.hash_seed')).isdigit():
-        yield ("the run was started without a fixed PYTHONHASHSEED and without a seed: numbers that it drew before it set its seeds may give "
-               "a different result")
+        yield ("the run was started without a fixed PYTHONHASHSEED and without a seed: numbers that it drew before it set its seeds may "
+               "give a different result")
     if other := _not_here(a, data):
         yield (f"not in the record, and the code names it: {', '.join(other[:5])}. If the program reads it, say where it is with "
                f"`--data {other[0]}=NEW`")

@@ -34,7 +34,7 @@ def command(f):
 # %% ../nbs/60_terminal.ipynb #0a86a3ae
 rest_of_line = dict(nargs='...')
 
-# %% ../nbs/60_terminal.ipynb #30bfa8f6
+# %% ../nbs/60_terminal.ipynb #e82a446c
 def fail(message):
     "End the command with status 2 and a message"
     print(message, file=sys.stderr)
@@ -47,7 +47,8 @@ def check_order(
     "Mention options of the command that come after the program"
     ours = [f'--{n}' for n,p in inspect.signature(command).parameters.items() if p.default is not p.empty]
     late = [o for o in args if o.partition('=')[0] in ours]
-    if late: print(f"{', '.join(late)} comes after the program, so the program gets it: put options of this command before it", file=sys.stderr)
+    if not late: return
+    print(f"{', '.join(late)} comes after the program, so the program gets it: put options of this command before it", file=sys.stderr)
 
 # %% ../nbs/60_terminal.ipynb #915077cc
 _first = 'pass the program first and then its arguments'
