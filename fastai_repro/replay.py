@@ -144,12 +144,12 @@ def _check_archive(archive, fields, data):
     if gone := _missing_data(archive, fields, data):
         raise Refused(f"the data was read from {gone!r}, which is not here: say where it is with `--data {gone}=FOLDER`")
 
-# %% ../nbs/65_replay.ipynb #81d00e31
+# %% ../nbs/65_replay.ipynb #802a47ac
 def _check_steps(plan):
     if plan.steps is None: return
     if plan.steps<1: raise Refused(f"`--steps` must be 1 or more, but it is {plan.steps}")
     if not plan.trace:
-        raise Refused("`--steps` compares the first steps with those of a trace, and there is none next to the record: record the run with "
+        raise Refused("`--steps` compares the first steps with those of a trace, and there is none beside the record: record the run with "
                       "`fastai-repro-run --trace`, or replay all of it")
 
 def _plan_environment(plan, folder):
