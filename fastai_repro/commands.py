@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated
 from .terminal import check_folder,check_order,check_script,command,fail,rest_of_line,shell_status,write_json
 
-# %% ../nbs/66_commands.ipynb #08951d2b
+# %% ../nbs/66_commands.ipynb #bee64c9c
 def _check_resume(folder, every, fix):
     "How often checkpoints are written"
     from fastai_repro.resume import ResumeCallback
     if every and not folder: fail(f"`--every` is {every!r}, which is how often `--resume` writes checkpoints: add `--resume FOLDER`")
-    if folder and not fix: fail("`--resume` needs `--fix`, because only a training that repeats can be continued to the same result: add `--fix`")
+    if folder and not fix: fail("`--resume` needs `--fix`: only a training that repeats can go on to the same result. Add `--fix`")
     every = int(every) if every and every.isdigit() else every or '60s'
     try: return ResumeCallback('', every=every).every
     except ValueError as e: fail(str(e))
@@ -52,7 +52,7 @@ def _resumed(folder, every, this):
     claim_folder(Path(folder), this)
     return [('fastai_repro.trainings', 'resume_trainings', (str(Path(folder).resolve()), every))]
 
-# %% ../nbs/66_commands.ipynb #c19d3e84
+# %% ../nbs/66_commands.ipynb #31c7e321
 @command
 def run(
     script:str, # Program, .py or .ipynb
@@ -69,7 +69,7 @@ def run(
     "Run a program with everything seeded and the environment set before Python starts; the exit status is the program's"
     check_script(script)
     check_order(run, args)
-    if exact and not fix: fail("`--exact` needs `--fix`, because only a training that repeats can be the same on every machine: add `--fix`")
+    if exact and not fix: fail("`--exact` needs `--fix`: only a training that repeats can be the same on every machine. Add `--fix`")
     for name,o in dict(trace=trace, manifest=manifest, resume=resume).items(): check_folder(name, o)
     every = _check_resume(resume, every, fix) if resume or every else None
     from fastai_repro.digests import digest
