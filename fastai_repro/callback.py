@@ -1,4 +1,4 @@
-"""`ReproCallback`: every run of a learner is a function of the seed.
+"""`ReproCallback`: every run of a learner depends only on the seed.
 
 Docs: https://fastai-repro.github.io/fastai_repro/callback.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/callback.html.md"""
 # %% auto #0
 __all__ = ['QuickCallback', 'ReproCallback', 'FitWrapper', 'repro_of', 'is_export']
 
-# %% ../nbs/32_callback.ipynb #188f2e3c
+# %% ../nbs/32_callback.ipynb #a3ed632c
 import torch,warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
@@ -15,7 +15,7 @@ from functools import lru_cache,partial,update_wrapper
 from pathlib import Path
 from torch import nn
 from torch.nn.parameter import is_lazy
-from fastcore.basics import noop,patch
+from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback,event
 from fastai.callback.schedule import LRFinder
@@ -31,19 +31,19 @@ from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
 
-# %% ../nbs/32_callback.ipynb #9f3d6fa7
+# %% ../nbs/32_callback.ipynb #87ca63ff
 @lru_cache(maxsize=None)
 def _events_of(cls): return {o for o in vars(event) if hasattr(cls, o)}
 
 class QuickCallback(Callback):
     "A callback that is called only for the events that it has"
     def __call__(self, event_name):
-        "As in fastai, but nothing is looked up through learner and model, events that aren't there and `training`: 7 microseconds each"
+        "As in fastai, but without looking up events that it does not have, or `training`, through learner and model, which takes time"
         if self.run and event_name in _events_of(type(self)): getattr(self, event_name)()
         if event_name=='after_fit': self.run = True
 
 class _Now:
-    "What is going on: nothing, something that stands alone (a validation, a prediction, a batch), or a fit, from its beginning to its end"
+    "What is going on: nothing, a fit from its beginning to its end, or a validation, prediction or batch outside of a fit"
     def __init__(self, is_inside=False, is_fit=False, is_finding=False):
         self.is_inside,self.is_fit,self.is_finding = is_inside,is_fit,is_finding  # `is_finding`: the fit is that of an `lr_find`
         self.is_training = is_fit and not is_finding
@@ -61,17 +61,18 @@ def _check_counts(**counts):
 def _check_manifest(manifest, name, config, code):
     if manifest is not None: return
     if name is not None or config is not None: what = "`name` and `config` are written to the manifest"
-    elif code: what = "`code=True` keeps the code beside the manifest"
+    elif code: what = "`code=True` keeps the code next to the manifest"
     else: return
     raise ValueError(f"{what}, but `manifest` is not given: pass for example `manifest='runs'`")
 
+# %% ../nbs/32_callback.ipynb #dcacc968
 _defaults = dict(seed=None, rebuild=False, restore=False, strict=False, manifest=None, check=True, threads=None, parts=None, exact=False)
 
 @opaque
 class ReproCallback(QuickCallback):
-    "Makes every run of a learner a function of the seed, and leaves generators and flags as they were"
+    "Makes every run of a learner depend only on the seed, and leaves generators and flags as they were"
     order = -100  # before every callback that draws
-    _stateattrs = '_last','_now','_place','_cell_start'  # a copy made in a fit is outside of it
+    _stateattrs = '_last','_now','_place','_cell_start'  # a copy that is made in a fit is outside the fit
     _learn,_last,_run_seed,_pass,_now,_told,_begun = None,None,None,('look', 0),_Now(),False,False
     _place,_cell_start = None,None
     gives_way = False # when the learner gets another one
@@ -82,12 +83,12 @@ class ReproCallback(QuickCallback):
         restore:bool=False, # Start every run from the weights, buffers and optimizer state of the first? With `reproducible`, each cell too
         strict:bool|str=False, # Fit with torch's deterministic algorithms: False, True or 'warn'
         manifest:str|Path|None=None, # Folder to write a `RunManifest` of each run into; default: none is made
-        name:str|None=None, # A name for the runs, which their manifests have
-        config:dict|None=None, # Settings of your own to record in the manifests
-        code:bool=False, # Keep the code beside each manifest, so that `fastai-repro-replay` can run it again?
+        name:str|None=None, # A name for the runs, written to their manifests
+        config:dict|None=None, # Your settings, to record in the manifests
+        code:bool=False, # Keep the code next to each manifest, so that `fastai-repro-replay` can run it again?
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
-        threads:int|None=None, # Torch's threads in fits and predictions, so that the number of cores changes no bit; default: all
-        parts:int|None=None, # Parts of each global batch, so that the number of processes changes no bit; default: batches are whole
+        threads:int|None=None, # Torch's threads in fits and predictions, so that the number of cores does not matter; default: all
+        parts:int|None=None, # Parts of each global batch, so that the number of processes does not matter; default: batches are whole
         exact:bool=False, # Compute the same bits on every machine, with `exact_arithmetic`? What it can't compute is refused
     )->None:
         if seed is not None: seed = check_seed(seed)
@@ -99,20 +100,11 @@ class ReproCallback(QuickCallback):
         self.writer = None if manifest is None else RunWriter(manifest, name, config, code)
 
     @property
-    def settings(self):
-        "What of this callback moves bits"
-        return dict(restore=self.restore, strict=self.strict, threads=self.threads, parts=self.parts, exact=self.exact)
-
-    @property
     def seed(self):
         "The seed in force: the callback's own, or that of the loaders"
         return self._given_seed if self._run_seed is None else self._run_seed
     @seed.setter
     def seed(self, seed): self._given_seed,self._run_seed = check_seed(seed),None
-
-    def __repr__(self):
-        values = {**vars(self), 'seed':self.seed, 'manifest':self.writer and str(self.writer.folder)}
-        return f"ReproCallback({', '.join(f'{k}={values[k]!r}' for k,v in _defaults.items() if values[k]!=v)})"
 
     @property
     def learn(self): return self._learn
@@ -121,34 +113,46 @@ class ReproCallback(QuickCallback):
         if learn is None: self._detach()
         elif learn is not self._learn: self._attach(learn)
 
-    @property
-    def position(self):
-        "How many epochs of the run had begun when this fit began, and how many have now"
-        return self._base,self._next
-
-    def seek(self,
-        begun:int # Epochs of the run that have begun
-    ):
-        "Count on from there, as if they had been trained here"
-        self._base = self._next = begun
-        self._pass = 'epoch',begun
-
-    @property
-    def part(self):
-        "Which part of a step is being made, where batches have parts"
-        return self._now.part
-
-    @property
-    def generators(self):
-        "The generators of the model, the loss, the optimizer, the callbacks and the learner that are seeded at each step of this fit"
-        return [o for _,o in self._now.held.found]
-
     def __getstate__(self): return {**super().__getstate__(), **({'_base':self._next} if self._now.is_fit else {})}
 
-# %% ../nbs/32_callback.ipynb #8591efa0
+# %% ../nbs/32_callback.ipynb #03533e81
+@patch
+def __repr__(self:ReproCallback):
+    values = {**vars(self), 'seed':self.seed, 'manifest':self.writer and str(self.writer.folder)}
+    return f"ReproCallback({', '.join(f'{k}={values[k]!r}' for k,v in _defaults.items() if values[k]!=v)})"
+
+@patch(as_prop=True)
+def settings(self:ReproCallback):
+    "The settings that change results"
+    return dict(restore=self.restore, strict=self.strict, threads=self.threads, parts=self.parts, exact=self.exact)
+
+@patch(as_prop=True)
+def position(self:ReproCallback):
+    "How many epochs of the run had begun when this fit began, and how many have now"
+    return self._base,self._next
+
+@patch
+def seek(self:ReproCallback,
+    begun:int # Epochs of the run that have begun
+):
+    "Continue from there, as if these epochs had been trained here"
+    self._base = self._next = begun
+    self._pass = 'epoch',begun
+
+@patch(as_prop=True)
+def part(self:ReproCallback):
+    "Which part of a step is being made, where batches have parts"
+    return self._now.part
+
+@patch(as_prop=True)
+def generators(self:ReproCallback):
+    "The generators of the model, the loss, the optimizer, the callbacks and the learner that are seeded at each step of this fit"
+    return [o for _,o in self._now.held.found]
+
+# %% ../nbs/32_callback.ipynb #5ba608f7
 @opaque
 class _Hook:
-    "Stands in for the method `name` of one learner, and goes with its copies and pickles"
+    "Replaces the method `name` of one learner, and goes with its copies and pickles"
     def __init__(self, learn, name):
         self.learn,self.name = learn,name
         update_wrapper(self, getattr(type(learn), name))
@@ -158,7 +162,7 @@ class _Hook:
         return getattr if plain else _Hook, (self.learn, self.name)
 
 class FitWrapper:
-    "What a callback can do that runs trainings in its own way, as `ResumeCallback` does. These two run them as they are"
+    "Base class for a callback that runs trainings in its own way, as `ResumeCallback` does. Its methods run them as they are"
     def around(self,
         event_type:str, # 'fit', 'epoch', 'train' or 'validate'
         f, # What the learner does there
@@ -177,7 +181,13 @@ def repro_of(learn): return next((o for o in learn.cbs.items if isinstance(o, Re
 
 def is_export(learn): return getattr(learn.dls.train, 'n', None)==0  # `Learner.export` empties the loaders
 
-# %% ../nbs/32_callback.ipynb #0e3f6c76
+@patch
+def __reduce_ex__(self:ReproCallback, protocol):
+    "In an export an inert `Callback`, so that it loads where this package is not installed"
+    if self._learn is not None and is_export(self._learn): return Callback, ()
+    return super(ReproCallback, self).__reduce_ex__(protocol)
+
+# %% ../nbs/32_callback.ipynb #114c3ada
 class _Waiting(weakref.WeakKeyDictionary):
     "By learner the callback that gave way to another one; it stays in its process"
     def __reduce__(self): return _Waiting, ()
@@ -197,7 +207,7 @@ def _hooked_fine_tune(learn, plain, *args, **kwargs):
     with _wrapper_of(cbs).around_fine_tune(learn): return plain(learn, *args, **kwargs)
 
 def _hooked_with_events(learn, plain, f, event_type, *args):
-    "Isolate what is outermost"
+    "Isolate the outermost level: a fit, or a validation or batch outside a fit"
     def run(f): return plain(learn, f, event_type, *args)
     if event_type in ('backward','step'): return run(f)
     if event_type=='fit': _come_back(learn)
@@ -214,7 +224,7 @@ def _hooked_validation_context(learn, plain, *args, **kwargs):
 
 _hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
 
-# %% ../nbs/32_callback.ipynb #e6040f51
+# %% ../nbs/32_callback.ipynb #78c37787
 @patch
 def _attach(self:ReproCallback, learn):
     other = repro_of(learn)
@@ -224,7 +234,7 @@ def _attach(self:ReproCallback, learn):
     elif other is not None:
         raise ValueError("this learner has a `ReproCallback` already (`learn.repro`): remove it first with `learn.remove_cb(learn.repro)`")
     if self._learn is not None and any(o is self for o in self._learn.cbs):
-        raise ValueError("this `ReproCallback` belongs to another learner: give each learner one of its own")
+        raise ValueError("this `ReproCallback` belongs to another learner: make a new one for each learner")
     if learn.dls is not None:
         self._check_recipe(learn.dls)
         self._key(learn.dls)
@@ -233,12 +243,6 @@ def _attach(self:ReproCallback, learn):
         self._start = self._end = self._end_state = self._place = None
     for name in _hooks: setattr(learn, name, _Hook(learn, name))
     self._learn,self._born = learn,torch.initial_seed()
-
-@patch
-def _check_recipe(self:ReproCallback, dls):
-    if self.rebuild and getattr(dls, '_recipe', None) is None:
-        raise ValueError("`rebuild=True` needs loaders with a recipe: make them with `repro_dls` or `ReproDataBlock`, "
-                         "or leave `rebuild=False`, which gives the same bits")
 
 @patch
 def _detach(self:ReproCallback):
@@ -255,7 +259,7 @@ def _key(self:ReproCallback, dls):
     if clock is not None and clock.given not in (None, seed) and seed not in clock.warned:
         clock.warned.add(seed)
         warnings.warn(f"the loaders were made with seed {clock.given}, and `ReproCallback(seed={seed})` trains with seed {seed}: "
-                      f"their split is that of {clock.given}, all else is that of {seed}. "
+                      f"the split follows from {clock.given}, everything else from {seed}. "
                       "Give both the same seed, or give `ReproCallback()` none, so that it takes that of the loaders")
     key_dls(dls, seed)
     self._run_seed = seed
@@ -263,14 +267,14 @@ def _key(self:ReproCallback, dls):
 
 @patch
 def _seed_for(self:ReproCallback, clock):
-    "The callback's own seed, or that of the loaders, whoever used them before, or that of the run so far"
+    "The callback's own seed, or that of the loaders, or that of the run so far"
     if self._given_seed is not None: return self._given_seed
     if clock is not None: return clock.seed if clock.given is None else clock.given
     if self._run_seed is not None: return self._run_seed
-    raise ValueError("`seed` is None and the learner's loaders have no seed of their own: pass `ReproCallback(seed=42)`, "
+    raise ValueError("`seed` is None and the learner's loaders have no seed either: pass `ReproCallback(seed=42)`, "
                      "or make the loaders with `repro_dls` or `ReproDataBlock`")
 
-# %% ../nbs/32_callback.ipynb #4f54c63f
+# %% ../nbs/32_callback.ipynb #9b155c52
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
@@ -306,13 +310,14 @@ def _fit(self:ReproCallback):
 
 @patch
 def _level(self:ReproCallback, event_type, f, run):
-    "One level of what goes on: seed a step, enter an epoch, key a pass; a callback may wrap a training"
+    "One level of a training: seed a step, enter an epoch, key a pass. A `FitWrapper` may do it in its own way"
     if event_type=='batch': return run(partial(self._seed_step, f))
     if event_type=='epoch' and self._now.is_training: self._enter(self._base + self.learn.epoch)
     run_keyed = (lambda f: run(partial(self._one_pass, f))) if event_type in ('train','validate') else run
     wrapper = _wrapper_of(self.learn.cbs) if self._now.is_training else FitWrapper()
     return wrapper.around(event_type, f, run_keyed)
 
+# %% ../nbs/32_callback.ipynb #e9c89416
 @contextmanager
 def threads_of(
     n:int # Torch's threads; None for as many as there are
@@ -331,7 +336,7 @@ def _in_team(self:ReproCallback):
     if team is None: return nullcontext()
     if self._now.is_finding and team.processes>1:
         raise ValueError("`lr_find` in distributed training: fastai puts the weights back in the process of rank 0 only. "
-                         "Call it before `distrib_ctx`, in one process or in all alike")
+                         "Call it before `distrib_ctx`, in one process or in all of them")
     take_over(self.learn, team)
     return in_team(self.learn, team, self)
 
@@ -357,9 +362,36 @@ def seeded_step(self:ReproCallback, f): self._seed_step(f)
 
 @patch
 def after_parts(self:ReproCallback):
-    "What is drawn when the parts of a step are done does not go by the last of them"
+    "What is drawn after the parts of a step does not depend on the last of them"
     self._now.part = 0
     self._seed_batch('step', 'end')
+
+# %% ../nbs/32_callback.ipynb #251a8b3e
+@patch
+def _begin_fit(self:ReproCallback):
+    now = self._now
+    if self.strict: self._replace_layers()
+    if self._pending and now.is_training: self._begin()
+    if self.restore and now.is_training: self._begin_cell()
+    clock = self._key(self.learn.dls)._clock
+    clock.exact = self.exact
+    if self.exact: self._check_exact(clock)
+    if now.team and now.team.is_alone:
+        clock.tell("several processes were started, and each trains the whole model alone: train in `with learn.distrib_ctx():`", 'alone')
+    if now.team and now.is_training: check_start(now.team, self.learn, self._run_seed)
+    if self._begun and now.is_training: self._begin_to_tell(clock)
+    self._next,self._pass = self._base,clock.look() if now.is_finding else ('epoch', self._base)
+
+@patch
+def _check_recipe(self:ReproCallback, dls):
+    if self.rebuild and getattr(dls, '_recipe', None) is None:
+        raise ValueError("`rebuild=True` needs loaders with a recipe: make them with `repro_dls` or `ReproDataBlock`, "
+                         "or leave `rebuild=False`, which gives the same bits")
+
+@patch
+def _begin_to_tell(self:ReproCallback, clock):
+    "In the first fit of a run, warn once of what does not follow from its key, and look for it"
+    self._begun,clock.told,clock.to_check = False,set(),set(range(len(self.learn.dls.loaders)*self.check))
 
 @patch
 def _recorded(self:ReproCallback):
@@ -372,32 +404,12 @@ def _recorded(self:ReproCallback):
 def after_cancel_fit(self:ReproCallback): self._now.is_cancelled = True
 
 @patch
-def _check_exact(self:ReproCallback, clock):
-    check_exact(self.learn.model, self.learn.opt)
-    if is_seeded(self.learn.model) and not is_seeded(self.learn.model, exact=True):
-        clock.tell("with `exact=True` the training is the same on every machine, but the first weights were drawn as on this one: make the "
-                   "model in `with seeded(42, 'init', exact=True):`", 'exact')
+def _end_fit(self:ReproCallback):
+    self._base = self._next
+    _trained.add(self.learn.model)
+    if self.restore: self._end,self._end_state,self._end_hypers = digest(self.learn.model),self._other_state(),_hypers_of(self.learn.opt)
 
-@patch
-def _begin_fit(self:ReproCallback):
-    now = self._now
-    if self.strict: self._replace_layers()
-    if self._pending and now.is_training: self._begin()
-    if self.restore and now.is_training: self._begin_cell()
-    clock = self._key(self.learn.dls)._clock
-    clock.exact = self.exact
-    if self.exact: self._check_exact(clock)
-    if now.team and now.team.is_alone:
-        clock.tell("several processes were started, and each makes the whole training alone: train in `with learn.distrib_ctx():`", 'alone')
-    if now.team and now.is_training: check_start(now.team, self.learn, self._run_seed)
-    if self._begun and now.is_training: self._begin_to_tell(clock)
-    self._next,self._pass = self._base,clock.look() if now.is_finding else ('epoch', self._base)
-
-@patch
-def _begin_to_tell(self:ReproCallback, clock):
-    "In the first fit of a run, what is no function of its key is told, and looked for"
-    self._begun,clock.told,clock.to_check = False,set(),set(range(len(self.learn.dls.loaders)*self.check))
-
+# %% ../nbs/32_callback.ipynb #49694821
 @patch
 def _find_generators(self:ReproCallback):
     "The generators that the model, the loss, the optimizer, the callbacks and the learner itself hold; the loaders look after theirs"
@@ -419,13 +431,6 @@ def _seed(self:ReproCallback, key):
     self._now.held.seed(key)
 
 @patch
-def _end_fit(self:ReproCallback):
-    self._base = self._next
-    _trained.add(self.learn.model)
-    if self.restore: self._end,self._end_state,self._end_hypers = digest(self.learn.model),self._other_state(),_hypers_of(self.learn.opt)
-
-# %% ../nbs/32_callback.ipynb #ac7b2d16
-@patch
 def _seed_event(self:ReproCallback, event): self._seed(stream_key(self._run_seed, 'event', event, *self._pass))
 
 @patch
@@ -439,6 +444,7 @@ def _enter(self:ReproCallback, epoch):
     clock.after_batch = self._seed_unseen_step
     self._next,self._pass = epoch+1,('epoch', epoch)
 
+# %% ../nbs/32_callback.ipynb #bfc1dd96
 @patch
 @contextmanager
 def _own_pass(self:ReproCallback):
@@ -470,6 +476,7 @@ def before_train(self:ReproCallback): self._before_pass('before_train')
 @patch
 def before_validate(self:ReproCallback): self._before_pass('before_validate')
 
+# %% ../nbs/32_callback.ipynb #ffda54d9
 @lru_cache(maxsize=8)
 def _keys(block, seed, *path):
     "The keys of 64 steps at once: one by one, between steps that empty the processor's caches, they take longer"
@@ -485,7 +492,7 @@ def _seed_batch(self:ReproCallback, *use):
 
 @lru_cache(maxsize=None)
 def _may_draw(cls):
-    "May callbacks of type `cls` draw in `before_batch`? Steps of tables are so cheap that a needless seed shows"
+    "May callbacks of type `cls` draw in `before_batch`? A step over a table takes so little time that needless seeding slows it down"
     quiet = cls.__module__.startswith('fastai.') and cls.__name__ in ('CastToTensor','ParamScheduler','LRFinder','MixedPrecision')
     return hasattr(cls, 'before_batch') and not quiet and not issubclass(cls, ReproCallback)
 
@@ -513,7 +520,7 @@ def _seed_unseen_step(self:ReproCallback, loader, k, is_first, is_due):
     if is_first or not now.is_stepped: self._seed(stream_key(self._run_seed, 'step', *self._pass, 'loader', loader, k))
     now.is_stepped = False
 
-# %% ../nbs/32_callback.ipynb #875b7238
+# %% ../nbs/32_callback.ipynb #88078e02
 def _listed(found): return ', '.join(f"{o.kind} ({o.name or 'the model'})" for o in found)
 
 @patch
@@ -528,7 +535,14 @@ def _replace_layers(self:ReproCallback):
     if left: says.append(f"These have no equivalent, so on CUDA a fit that reaches them fails or is slow: {_listed(left)}. See `on_cpu`.")
     warnings.warn(' '.join(says))
 
-# %% ../nbs/32_callback.ipynb #ff8d4032
+@patch
+def _check_exact(self:ReproCallback, clock):
+    check_exact(self.learn.model, self.learn.opt)
+    if is_seeded(self.learn.model) and not is_seeded(self.learn.model, exact=True):
+        clock.tell("with `exact=True` the training is the same on every machine, but the first weights depend on the machine: "
+                   "make the model in `with seeded(42, 'init', exact=True):`", 'exact')
+
+# %% ../nbs/32_callback.ipynb #47c7ccd2
 @patch
 def restart(self:ReproCallback)->None:
     "Begin a run: epochs count from 0 again, the loaders are rewound or rebuilt, with `restore` the weights are put back"
@@ -548,7 +562,6 @@ def _begin(self:ReproCallback):
     if self.writer: self.writer.new_run()
     self._base,self._pending,self._begun,self._runs = 0,False,True,self._runs+1
 
-# %% ../nbs/32_callback.ipynb #27e76a55
 _starts,_trained = {},weakref.WeakSet()
 
 _at_import = torch.initial_seed()
@@ -564,7 +577,7 @@ def _sample(model):
     return digest([p.detach().reshape(-1)[:64].cpu() for p in model.parameters() if p.layout is torch.strided])
 
 def _compare_start(model, seed, born):
-    "Tell if a model that was made anew, and not under `seeded`, starts from other weights than the last one"
+    "Warn if a model that was made anew, and not under `seeded`, starts from weights that differ from those of the last one"
     weights = list(model.parameters())
     if any(map(is_lazy, weights)) or not is_fresh(model) or any(p.grad is not None for p in weights): return
     arch = seed,*((n,t.shape) for n,t in named_tensors(model).items())
@@ -576,7 +589,7 @@ def _compare_start(model, seed, born):
     warnings.warn(f"this model starts from other weights than the last one of the same architecture that was trained with seed {seed}. "
                   f"Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`, so that its weights follow from the seed")
 
-# %% ../nbs/32_callback.ipynb #bfc689f0
+# %% ../nbs/32_callback.ipynb #2c1469bf
 def _grads(model): return {n:None if p.grad is None else p.grad.clone() for n,p in model.named_parameters()}
 
 def _set_grads(model, grads):
@@ -599,7 +612,7 @@ def _other_state(self:ReproCallback): return LearnerState.take(self.learn)
 
 @patch
 def _restore(self:ReproCallback, start):
-    "Put them back, hyper-parameters excepted"
+    "Put them back, but not the hyper-parameters"
     model,(tensors,states,grads,other) = self.learn.model,start
     now = named_tensors(model)
     if {n:t.shape for n,t in now.items()} != {n:t.shape for n,t in tensors.items()}:
@@ -615,11 +628,12 @@ def _restore(self:ReproCallback, start):
     state,names = _opt_state(self.learn.opt),{p:n for n,p in model.named_parameters()}
     for p,*_ in self.learn.opt.all_params(): state[p] = deepcopy(states.get(names.get(p), {}))
 
+# %% ../nbs/32_callback.ipynb #83c3c9a5
 def _hypers_of(opt): return [dict(o) for o in opt.hypers] if opt is not None else []
 
 @patch
 def _put_hypers(self:ReproCallback, start):
-    "Those that the cell's own schedules have moved, and nobody since"
+    "Put back the hyper-parameters that the cell's own schedules have changed, and nobody since"
     opt = self.learn.opt
     for k in start[0] if start and len(start)==len(opt.hypers)==len(self._end_hypers) else ():
         first,end,now = ([o.get(k) for o in h] for h in (start, self._end_hypers, opt.hypers))
@@ -637,10 +651,3 @@ def _begin_cell(self:ReproCallback):
         self._put_hypers(hypers)
     else: self._cell_start = self._remember(),self._base,_hypers_of(self.learn.opt)
     self._place = place
-
-# %% ../nbs/32_callback.ipynb #746aa78e
-@patch
-def __reduce_ex__(self:ReproCallback, protocol):
-    "In an export an inert `Callback`, so that it loads where this package is not installed"
-    if self._learn is not None and is_export(self._learn): return Callback, ()
-    return super(ReproCallback, self).__reduce_ex__(protocol)

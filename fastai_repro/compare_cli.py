@@ -1,4 +1,4 @@
-"""`fastai-repro-compare`: two sets of arguments of a script, compared seed by seed.
+"""`fastai-repro-compare`: is a script better with other arguments? Compared seed by seed.
 
 Docs: https://fastai-repro.github.io/fastai_repro/compare_cli.html.md"""
 
@@ -26,7 +26,7 @@ def compare(
     anytime:bool=False, # Stop as soon as there is a verdict?
     lower:bool=False, # Is a lower metric better? Default: by its name
     path:str=None, # Folder for the runs, to go on with an interrupted comparison or to add seeds
-    n_workers:int=1, # Trainings at a time
+    n_workers:int=1, # How many trainings at a time
     devices:str=None, # One process on each of these: cuda:0,cuda:1
     json:str=None, # File to write the result to
 ):

@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/data.html.md"""
 # %% auto #0
 __all__ = ['goes_by_place', 'sorted_vocab', 'repro_dls', 'ReproDataBlock']
 
-# %% ../nbs/22_data.ipynb #c547c49c
+# %% ../nbs/22_data.ipynb #907d267a
 import inspect,os,re,sys,warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from numbers import Number
 from pathlib import Path,PurePath
 import numpy as np
 import pandas as pd
-from fastcore.basics import noop
+from fastcore.basics import noop,patch
 from fastcore.foundation import L
 from fastcore.xtras import is_listy
 from fastai.data.load import SkipItemException
@@ -29,9 +29,9 @@ from .seed import isolated,seed_all,seeded
 from .digests import digest
 from .loaders import given_seed,key_dls
 
-# %% ../nbs/22_data.ipynb #ad94f058
+# %% ../nbs/22_data.ipynb #6368230d
 def _valid_places(splitter, items):
-    "For each place, is it in one of the validation sets? None if the splitter can't do without the items that are missing"
+    "For each place, is it in one of the validation sets? None if the splitter fails without the items that are missing"
     with isolated():
         seed_all(stream_key(0, 'splitter'))
         try: splits = splitter(items)
@@ -43,7 +43,7 @@ def _valid_places(splitter, items):
     return res
 
 def _has_stayed(here, there, n):
-    "Are the places the same with `n` items fewer, but for the border of a block?"
+    "Are the places the same with `n` items fewer, except at the border of a block?"
     if there is None: return True
     changes,borders = (there!=here[:len(there)]).sum(),[(np.diff(o)!=0).sum() for o in (here,there)]
     return changes==0 or changes<=n and borders[0]==borders[1]<=2
@@ -54,14 +54,14 @@ def goes_by_place(
 )->bool: # False if all items are in one set
     "Does `splitter` choose items by their place in the list?"
     if len(set(_valid_places(splitter, items).tolist()))<2: return False
-    items = L(list(items)*-(-40//len(items)))  # few items would tell little
+    items = L(list(items)*-(-40//len(items)))  # few items would not show much
     here = _valid_places(splitter, items)
-    if here is None: return True  # it is made for just these
+    if here is None: return True  # it works for just these items
     orders = [items[::-1], *(L(items[i] for i in np.random.RandomState(k).permutation(len(items))) for k in range(2))]
     if not all(np.array_equal(here, _valid_places(splitter, L(o))) for o in orders): return False
     return all(_has_stayed(here, _valid_places(splitter, L(items[:-n])), n) for n in range(1, 6) if len(items)>n+1)
 
-# %% ../nbs/22_data.ipynb #56e66417
+# %% ../nbs/22_data.ipynb #0ee337de
 def _are_paths(items):
     "Do all items name files?"
     if all(isinstance(o, PurePath) for o in items): return True
@@ -76,11 +76,11 @@ def _no_items(source, items):
         return FileNotFoundError(f"`source` {name} does not exist: pass the folder or file that holds the data")
     if not hasattr(items, '__len__'):
         return TypeError(f"`source` {name} gave a {type(items).__name__}, not a list of items: "
-                         "pass a list, or a `get_items` that makes one of it")
+                         "pass a list, or a `get_items` that makes one from it")
     return ValueError(f"`source` {name} has no items: pass a folder that holds files which `get_items` finds")
 
 def _sorted_items(get_items, by_place, splitter, source):
-    "The items of `source`, paths sorted; raises if there are none, or if something went by the places that sorting moves"
+    "The items of `source`, paths sorted; raises if there are none, or if something depends on the places, which sorting changes"
     items = get_items(source)
     if not hasattr(items, '__len__') or len(items)==0: raise _no_items(source, items)
     if not is_listy(items) or not _are_paths(items): return items
@@ -136,7 +136,7 @@ def _sorting():
         DataBlock.datasets,DataBlock.weighted_dataloaders = was
         if text: text.make_vocab = make_vocab
 
-# %% ../nbs/22_data.ipynb #6a5f761e
+# %% ../nbs/22_data.ipynb #9b421010
 _events = 'after_item','before_batch','after_batch'
 
 def _names(fs): return [re.sub(r' at 0x[0-9a-f]+', '', str(o.name)) for o in fs if o.name!='noop']
@@ -160,7 +160,7 @@ def _items_of(ds):
     except TypeError: return items.index.tolist()
 
 def _labels_of(ds):
-    "What the targets are made from, where that is numbers or strings, which are cheap to have"
+    "What the targets are made from, where that is numbers or strings, which cost little to look up"
     if isinstance(getattr(ds, 'items', None), pd.DataFrame): return []
     res = []
     for tl in getattr(ds, 'tls', [])[getattr(ds, 'n_inp', 1):]:
@@ -180,14 +180,16 @@ def _describe(dl):
     tfms['types'] = [_names(tl.tfms.fs) for tl in getattr(ds, 'tls', [])]
     return dict(items=_items_of(ds), labels=_labels_of(ds), n=n, bs=bs, tfms=tfms)
 
-# %% ../nbs/22_data.ipynb #8532d533
+# %% ../nbs/22_data.ipynb #08019d98
 def _some(o, n=3): return ', '.join(str(x) for x in o[:n]) + (', ...' if len(o)>n else '')
+
+def _counted(n, noun): return f"{n} {noun}{'' if n==1 else 's'}"
 
 def _item_changes(a, b):
     "What was added to or removed from the items of all loaders together; else, which loaders have others or in another order"
     ca,cb = (Counter([x for o in d for x in o['items'] or []]) for d in (a,b))
     for what,d in (('added',cb-ca), ('removed',ca-cb)):
-        if d: yield f"{sum(d.values())} items {what}: {_some(list(d))}"
+        if d: yield f"{_counted(sum(d.values()), 'item')} {what}: {_some(list(d))}"
     if ca!=cb: return
     for i,(x,y) in enumerate(zip(a, b)):
         if x['items']==y['items']: continue
@@ -197,7 +199,7 @@ def _item_changes(a, b):
 def _loader_changes(a, b):
     if a['items']==b['items'] and a['labels']!=b['labels']:
         ch = [f"{i}: {x} -> {y}" for i,x,y in zip(a['items'], a['labels'], b['labels']) if x!=y]
-        yield f"{len(ch)} labels changed: {_some(ch)}"
+        yield f"{_counted(len(ch), 'label')} changed: {_some(ch)}"
     if a['bs']!=b['bs']: yield f"batch size {a['bs']} -> {b['bs']}"
     if a['items'] is None and a['n']!=b['n']: yield f"number of items {a['n']} -> {b['n']}"
     for k in a['tfms']:
@@ -208,7 +210,7 @@ def _changes(a, b):
     if len(a)!=len(b): return [f'{len(a)} loaders -> {len(b)}']
     return [*_item_changes(a, b), *(f'loader {i}: {o}' for i,(x,y) in enumerate(zip(a, b)) for o in _loader_changes(x, y))]
 
-# %% ../nbs/22_data.ipynb #265be336
+# %% ../nbs/22_data.ipynb #4ff92a5f
 class _Recipe:
     "How loaders were built, and what came out"
     def __init__(self, factory, seed, is_sorted=False): self.factory,self.seed,self.is_sorted = factory,seed,is_sorted
@@ -245,33 +247,37 @@ class _Recipe:
         recipe.tfms = [{e:list(getattr(dl,e).fs) for e in _events if hasattr(getattr(dl,e,None), 'fs')} for dl in dls.loaders]
         return dls
 
-    def rebuild(self, old):
-        self._check_edits(old)
-        dls = self.build()
-        if dls is old: raise ValueError("`factory` gave the loaders that it gave before, so nothing is rebuilt: build them inside of it")
-        changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
-        if changes:
-            raise ValueError(f"rebuilt `dls` differ from the first build: {'; '.join(changes)}. If that is meant, make new `dls` instead")
-        key_dls(dls, old.seed)._clock.warned = old._clock.warned  # what was said of two seeds is said
-        return self._carry_over(old, self._attach(dls))
+# %% ../nbs/22_data.ipynb #4c96cecc
+@patch
+def rebuild(self:_Recipe, old):
+    self._check_edits(old)
+    dls = self.build()
+    if dls is old: raise ValueError("`factory` returned the same loaders as before, so nothing is rebuilt: build them inside `factory`")
+    changes = _changes(self.first, [_describe(dl) for dl in dls.loaders])
+    if changes:
+        raise ValueError(f"rebuilt `dls` differ from the first build: {'; '.join(changes)}. If that is meant, make new `dls` instead")
+    key_dls(dls, old.seed)._clock.warned = old._clock.warned  # a warning about two seeds is not repeated
+    return self._carry_over(old, self._attach(dls))
 
-    def _check_edits(self, old):
-        "What was changed by hand since the build would get lost"
-        for i,(dl,a,fs) in enumerate(zip(old.loaders, self.first, self.tfms)):
-            bs = _bs_of(dl)
-            what = f"batch size {a['bs']} -> {bs}, and a rebuild would lose that" if bs!=a['bs'] else None
-            if any(not any(o is x for x in getattr(dl,e).fs) for e,built in fs.items() for o in built):
-                what = 'transforms were removed, and a rebuild would bring them back'
-            if what: raise ValueError(f"loader {i} of `dls` was changed since the build, {what}: put it into the recipe, or `rewind`")
+@patch
+def _check_edits(self:_Recipe, old):
+    "Raise if something was changed since the build that a rebuild would lose"
+    for i,(dl,a,fs) in enumerate(zip(old.loaders, self.first, self.tfms)):
+        bs = _bs_of(dl)
+        what = f"batch size {a['bs']} -> {bs}, and a rebuild would lose that" if bs!=a['bs'] else None
+        if any(not any(o is x for x in getattr(dl,e).fs) for e,built in fs.items() for o in built):
+            what = 'transforms were removed, and a rebuild would bring them back'
+        if what: raise ValueError(f"loader {i} of `dls` was changed since the build, {what}: put it into the recipe, or `rewind`")
 
-    def _carry_over(self, old, dls):
-        for dl,old_dl,built in zip(dls.loaders, old.loaders, self.tfms):
-            for e,fs in built.items():
-                added = [o for o in getattr(old_dl,e).fs if not any(o is f for f in fs)]
-                if added: getattr(dl,e).fs = (L(getattr(dl,e).fs) + added).sorted('order')
-        return dls if getattr(old, '_device', None) is None else dls.to(old.device)
+@patch
+def _carry_over(self:_Recipe, old, dls):
+    for dl,old_dl,built in zip(dls.loaders, old.loaders, self.tfms):
+        for e,fs in built.items():
+            added = [o for o in getattr(old_dl,e).fs if not any(o is f for f in fs)]
+            if added: getattr(dl,e).fs = (L(getattr(dl,e).fs) + added).sorted('order')
+    return dls if getattr(old, '_device', None) is None else dls.to(old.device)
 
-# %% ../nbs/22_data.ipynb #a8336c48
+# %% ../nbs/22_data.ipynb #41070409
 def _takes_nothing(f):
     if not callable(f) or isinstance(f, type): return False
     try: inspect.signature(f).bind()
@@ -282,18 +288,18 @@ def _takes_nothing(f):
 def repro_dls(
     factory, # Function without arguments that builds `DataLoaders`
     seed:int=42, # Seed, 0 to 2**64-1
-    **kwargs # None: arguments of the loaders belong into `factory`
+    **kwargs # None: arguments of the loaders belong in `factory`
 )->DataLoaders: # What `factory` builds, with keyed loaders, `rewind` and `rebuild`
     "Keyed `DataLoaders` from any factory: `repro_dls(lambda: ImageDataLoaders.from_folder(path))`"
     if not _takes_nothing(factory):
         what = getattr(factory, '__qualname__', None) or f'a {type(factory).__name__}'
         raise TypeError(f"`factory` must be a function without arguments that builds the loaders, but it is {what}: "
                         "pass for example `lambda: ImageDataLoaders.from_folder(path)`")
-    if kwargs: raise TypeError(f"`{next(iter(kwargs))}` is not an argument of `repro_dls`: pass it to the loaders inside of `factory`, "
+    if kwargs: raise TypeError(f"`{next(iter(kwargs))}` is not an argument of `repro_dls`: pass it to the loaders inside `factory`, "
                                f"as in `repro_dls(lambda: ImageDataLoaders.from_folder(path, {next(iter(kwargs))}=...))`")
     return _Recipe(factory, check_seed(seed)).first_build()
 
-# %% ../nbs/22_data.ipynb #4ef06da0
+# %% ../nbs/22_data.ipynb #fa8da8d0
 class ReproDataBlock(DataBlock):
     "`DataBlock` that lists paths sorted and whose loaders are keyed"
     def datasets(self,
@@ -301,7 +307,7 @@ class ReproDataBlock(DataBlock):
         verbose:bool=False, # Show verbose messages
         seed:int=42, # Seed of the split and of the loaders that are made of it, 0 to 2**64-1
     )->Datasets: # Its `dataloaders`, `weighted_dataloaders` and `partial_dataloaders` are keyed
-        "`Datasets` from `source`, split with a stream of `seed`"
+        "`Datasets` from `source`, split with a key made from `seed`"
         return _keyed_datasets(self, source, verbose, seed)
 
     def dataloaders(self,
@@ -327,11 +333,12 @@ class ReproDataBlock(DataBlock):
         block = _with_datasets(self, partial(_keyed_datasets, self, seed=check_seed(seed), by_place='wgts'))
         return _plain_weighted(block, source, wgts, bs=bs, verbose=verbose, **kwargs)
 
+# %% ../nbs/22_data.ipynb #8b22902f
 def _split(block, source, verbose, seed, by_place):
     with seeded(seed, 'split'), _sorting(): return _datasets(block, source, verbose, by_place)
 
 def _keyed_datasets(block, source, verbose=False, seed=42, by_place=None):
-    "`Datasets` whose ways out are keyed"
+    "`Datasets` whose loaders are keyed"
     make = partial(_split, block, source, verbose, check_seed(seed), by_place)
     res = make()
     res.dataloaders = partial(_keyed_dataloaders, [res], make, seed)

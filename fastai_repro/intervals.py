@@ -1,4 +1,4 @@
-"""How wide an interval must be, for those who fixed the number of seeds and for those who look after every seed.
+"""How wide must an interval be, if you fixed the number of seeds, and if you look after every seed?
 
 Docs: https://fastai-repro.github.io/fastai_repro/intervals.html.md"""
 
@@ -16,7 +16,7 @@ from scipy.special import betaincinv,fdtri,nctdtrinc,ndtri,stdtrit
 def multiplier(
     n, # Number of seeds, or an array of them
     confidence:float=0.95, # Probability that an interval holds the truth; with `anytime`, that all of them do
-    anytime:bool=False, # Is the comparison looked at after every seed?
+    anytime:bool=False, # Do you look after every seed?
 ): # Infinite where so few seeds say nothing
     "How many standard errors an interval reaches to each side of the mean"
     n,alpha = np.asarray(n, dtype=float),1-confidence
@@ -102,7 +102,7 @@ def share_interval(
 def found_effect(
     n, # Number of seeds, or an array of them
     confidence:float=0.95, # Of the interval
-    anytime:bool=False, # Is it looked at after every seed?
+    anytime:bool=False, # Do you look after every seed?
     ratio:float=0, # Validation over training size, where the split varies
     power:float=0.8, # Probability of finding it
 ): # In standard deviations of the differences; infinite where nothing can be found
@@ -115,7 +115,7 @@ def found_effect(
 
 def seeds_to_find(
     effect:float, # True difference, in standard deviations of the differences
-    least:int=2, # Seeds that there are
+    least:int=2, # Seeds you have
     **kwargs # For `found_effect`
 )->float: # At least `least`; infinite if no number of seeds finds it
     "The fewest seeds that find a difference"

@@ -1,4 +1,4 @@
-"""Layers with a deterministic gradient in the place of those that have none on CUDA.
+"""Layers with a deterministic gradient, to replace those that have none on CUDA.
 
 Docs: https://fastai-repro.github.io/fastai_repro/layers.html.md"""
 
@@ -36,7 +36,7 @@ class _Replaced:
 def _replaced_class(prefix, mixin, cls, base):
     return type(prefix+cls.__name__, (mixin, cls), dict(_plain=cls, _base=base, __module__=cls.__module__, __doc__=cls.__doc__))
 
-# %% ../nbs/23_layers.ipynb #a14c62b3
+# %% ../nbs/23_layers.ipynb #854e6c39
 class _Swap(torch.autograd.Function):
     "What `m.compute` computes, with `m.adjoint` as its backward"
     @staticmethod
@@ -53,7 +53,7 @@ class _Swap(torch.autograd.Function):
         return res.to(ctx.dtype), None
 
 class _Deterministic(_Replaced):
-    "A layer with a backward of its own"
+    "A layer with its own backward"
     return_indices = False
     @property
     def dims(self): return int(self._base.__name__[-2])
@@ -129,9 +129,9 @@ class _AvgPool(_Separable):
         along = (_of_axis(o, k) for o in (self.kernel_size, self.stride, self.padding))
         return F.avg_pool1d,*along,self.ceil_mode,self.count_include_pad
 
-# %% ../nbs/23_layers.ipynb #c1e56206
+# %% ../nbs/23_layers.ipynb #52bf3de4
 def _resize(x, n, scale, mode, align_corners):
-    "Resize the last axis of `x` to length `n`. The row is doubled beside: where no size changes torch copies, whatever the scale says"
+    "Resize the last axis of `x` to length `n`. The other axis is doubled, because where no size changes torch copies, whatever the scale"
     size,scales = (None,(2.,scale)) if scale else ((2,n),None)
     return F.interpolate(x[:,:,None], size, scales, 'bicubic' if mode=='bicubic' else 'bilinear', align_corners)[:,:,0]
 
@@ -206,7 +206,7 @@ class _ImageLoss(_Replaced):
         kept = target!=self.ignore_index
         return kept.sum() if self.weight is None else (self.weight[target.where(kept, 0)]*kept).sum()
 
-# %% ../nbs/23_layers.ipynb #19cd848c
+# %% ../nbs/23_layers.ipynb #6eb434f9
 def _always(m): return True
 def _is_large(m): return any(o!=1 for o in (m.output_size if isinstance(m.output_size, (tuple,list)) else (m.output_size,)))
 def _interpolates(m): return m.mode in _Upsample._ops
@@ -232,7 +232,7 @@ _layers = {cls:row for names,*row in (  # names; does this one lack a kernel?; r
     ('EmbeddingBag', _takes_max, None, None)) for cls in _classes(names)}
 
 def _row(m):
-    "The base class of `m` in the table and its replacement, or None; nothing for a module that needs none or has a forward of its own"
+    "The base class of `m` in the table and its replacement, or None; nothing for a module that needs none or defines its own forward"
     for base,(lacks,mixin,can) in _layers.items():
         if isinstance(m, base) and type(m).forward is base.forward and lacks(m): return base,mixin if mixin and can(m) else None
 
@@ -241,7 +241,7 @@ def _swap(m):
     m.__class__ = _replaced_class('Deterministic', mixin, type(m), base)
     return m
 
-# %% ../nbs/23_layers.ipynb #55241326
+# %% ../nbs/23_layers.ipynb #9dfac12e
 class _Plain(nn.Module):
     "The forward that `m` had before"
     def __init__(self, m):
@@ -273,13 +273,13 @@ class _OnCPU(_Replaced):
 def on_cpu(
     module:nn.Module, # A layer, or a module with calls that have no deterministic kernel
 )->nn.Module: # The same module
-    "Run `module` on the CPU, forward and backward, wherever the model is: in place, in half precision in float32"
+    "Run `module` on the CPU, forward and backward, wherever the model is: in place, half precision as float32"
     if not isinstance(module, nn.Module):
         raise TypeError(f"`module` must be a module, but it is a {type(module).__name__}: for a function, write a module that calls it")
     if not isinstance(module, _Replaced): module.__class__ = _replaced_class('OnCPU', _OnCPU, type(module), type(module))
     return module
 
-# %% ../nbs/23_layers.ipynb #98a299b1
+# %% ../nbs/23_layers.ipynb #7927f6db
 class Nondeterministic(NamedTuple):
     "A module or a call without a deterministic CUDA kernel"
     name:str   # Qualified name of the module; '' is the model
@@ -287,7 +287,6 @@ class Nondeterministic(NamedTuple):
     reason:str # Why
     remedy:str # What to do
 
-# %% ../nbs/23_layers.ipynb #59a5f4d9
 def _is_nearest(v): return v in (None,'nearest','nearest-exact')
 def _is_one(v): return v==1 or isinstance(v, (tuple,list)) and all(o==1 for o in v)
 
@@ -304,8 +303,9 @@ _functions = {  # argument, its place, values for which there is a deterministic
                      'histc','kthvalue','roi_align','roi_pool','ps_roi_align','ps_roi_pool','deform_conv2d'], ('', 0, lambda v: False))}
 _methods = ('histc','kthvalue','bincount','median')  # of tensors
 
+# %% ../nbs/23_layers.ipynb #d4c044d6
 def _look_up(node, m, f):
-    "The object that the expression `node` of the source of `f` means, as far as it can be told without running it"
+    "The object that the expression `node` in the source of `f` means, as far as that is known without running it"
     if isinstance(node, ast.Name): return m if node.id=='self' else f.__globals__.get(node.id)
     if not isinstance(node, ast.Attribute): return None
     of = _look_up(node.value, m, f)
@@ -328,7 +328,7 @@ def _call_nodes(f):
     return [o for o in ast.walk(tree) if isinstance(o, ast.Call)]
 
 def _calls(f, m, seen):
-    "Functions without a deterministic kernel that `f` calls, also through python functions outside of torch, with the value that decides"
+    "Functions without a deterministic kernel that `f` calls, also through python functions outside torch, with the value that decides"
     f = inspect.unwrap(getattr(f, '__func__', f))
     if f in seen or not inspect.isfunction(f): return
     seen.add(f)
@@ -342,7 +342,7 @@ def _calls(f, m, seen):
             if not is_fine(value): yield name,value
         elif home not in ('torch','builtins'): yield from _calls(obj, m, seen)
 
-# %% ../nbs/23_layers.ipynb #db9174b7
+# %% ../nbs/23_layers.ipynb #2379da6c
 _why,_slow = 'its gradient has no deterministic CUDA kernel','it is slow in strict mode'
 _forward_only = dict.fromkeys(('NLLLoss','CrossEntropyLoss'), 'summed over pixels it has no deterministic CUDA kernel')
 
@@ -358,7 +358,7 @@ def _found(name, m):
             yield Nondeterministic(name, call, f'`{type(m).__name__}` may call it: {why}', 'call a module in its place, or `on_cpu`')
 
 def _modules(model):
-    "Modules by name, without those inside of one that runs on the CPU"
+    "Modules by name, without those inside one that runs on the CPU"
     if not isinstance(model, nn.Module):
         raise TypeError(f"`model` must be a module, but it is a {type(model).__name__}: pass `learn.model`, or the model itself")
     done = []
@@ -370,7 +370,7 @@ def _modules(model):
 def find_nondeterministic(
     model:nn.Module, # On any device
 )->list: # `Nondeterministic(name, kind, reason, remedy)`, one for each module and each kind of call in its forward
-    "What in `model` has no deterministic CUDA kernel: layers by their class, calls by a look at the source"
+    "What in `model` has no deterministic CUDA kernel: layers by their class, calls by reading the source"
     return [o for name,m in _modules(model) for o in _found(name, m)]
 
 # %% ../nbs/23_layers.ipynb #526fbd48

@@ -73,13 +73,13 @@ def _is_users(file):
     return not any(o in file for o in ('site-packages','dist-packages',str(_ours),os.path.dirname(os.__file__),'<frozen'))
 
 def _caller():
-    "File and line of the user's code that called, unless a library did on its own account"
+    "File and line of the user's code that called; None if a library called for its own purposes"
     f = sys._getframe(2)
     while f and f.f_code.co_name=='set_seed': f = f.f_back
     return f'{Path(f.f_code.co_filename).name}, line {f.f_lineno}' if f and _is_users(f.f_code.co_filename) else None
 
 def _note_seeding(seed, found):
-    "From here on add to `found` what seeds a global generator with another seed"
+    "From now on add to `found` what seeds a global generator with another seed"
     def watch(module, name):
         plain = getattr(module, name)
         def noted(*args, **kwargs):
@@ -96,7 +96,7 @@ STREAMS = dict(
 
 # %% ../nbs/43_paired.ipynb #62ab7769
 def _end_with(parent):
-    "A comparison that is killed leaves no training behind that nobody waits for (on Linux)"
+    "When a comparison is killed, no training goes on that nobody waits for (on Linux)"
     if sys.platform!='linux': return
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid()!=parent: os._exit(1)
@@ -130,7 +130,7 @@ class PairedRun:
         return last[-1]
 
 def _leave(result):
-    "Write down what came out"
+    "Write down the result"
     res,run = result
     if not (file := Path(run.folder)/'manifest.json').exists(): RunManifest.capture(seed=run.seed).save(file)
     with atomic_open(Path(run.folder)/'result.json') as f: json.dump(res, f, indent=1)
@@ -157,12 +157,11 @@ def _identity(train, vary):
     what = {f'script {Path(train[0]).name}':_digest_of(train[0]), 'arguments':repr(train[1:])} if script else describe(dict(train=train))
     return {**what, 'vary':' '.join(sorted(vary)), **_versions()}
 
-# %% ../nbs/43_paired.ipynb #d58a4694
+# %% ../nbs/43_paired.ipynb #a691c7f9
 try: import fcntl
 except ImportError: fcntl = None  # Windows
 
-_watched = ('torch.','gpu.name','cpu.family','cpu.threads','data.items','loaders.tfms','loaders.bs',
-            'learner.opt','learner.loss','learner.epochs','learner.device')
+def _slug(name): return re.sub(r'[^\w.=-]', '_', name)
 
 class RunFolder:
     "The runs that are there, and what they were made from"
@@ -176,18 +175,6 @@ class RunFolder:
         for o in self.path.glob('.run-*'): shutil.rmtree(o, ignore_errors=True)  # of a comparison that was killed
         self.results = {}
 
-    def settle(self, what):
-        "Write down what the runs are made from, or refuse to go on where it has changed"
-        file = self.path/'comparison.json'
-        old = json.loads(file.read_text()) if file.exists() else {}
-        both = [(old[part], what[part]) for part in old if part in what]
-        self.refuse([f'{k} ({_was(a.get(k), b.get(k))})' for a,b in both for k in a.keys()|b.keys() if a.get(k)!=b.get(k)])
-        with atomic_open(file) as f: json.dump({**old, **what}, f, indent=1)
-
-    def refuse(self, changed):
-        if changed: raise ValueError(f"`path` {str(self.path)!r} holds runs of another training. Changed since: "
-                                     f"{', '.join(sorted(changed))}. Use a new `path`, or change it back")
-
     def folder(self, name, seed): return self.path/f'{_slug(name)}-seed{seed}'
 
     def read(self, name, seed):
@@ -197,31 +184,50 @@ class RunFolder:
             self.results[name,seed] = {**json.loads((f/'result.json').read_text()), 'manifest':RunManifest.load(f/'manifest.json')}
         return self.results.get((name,seed))
 
-    def check_files(self):
-        "The user's files are as they were when the runs were made"
-        files = {k:v for o in self.results.values() for k,v in o['files'].items()}
-        self.refuse([f'{Path(k).name}' for k,v in files.items() if _digest_of(k)!=v])
+# %% ../nbs/43_paired.ipynb #76bd0636
+_watched = ('torch.','gpu.name','cpu.family','cpu.threads','data.items','loaders.tfms','loaders.bs',
+            'learner.opt','learner.loss','learner.epochs','learner.device')
 
-    def check_run(self, name, seed):
-        "A new run was made where the others were made: what two of them had in common it has too"
-        new = self.results[name,seed]['manifest']
-        old = [o['manifest'] for k,o in self.results.items() if k[0]==name and k[1]!=seed][:2]
-        if len(old)<2: return
-        fixed = lambda field: field.startswith(_watched) and old[0].fields.get(field)==old[1].fields.get(field)
-        same = [o.field for o in old[0].diff(new) if o.group=='changes' and fixed(o.field)]
-        if same: shutil.rmtree(self.folder(name, seed))
-        self.refuse([f'{k} ({_was(old[0].fields.get(k), new.fields.get(k))})' for k in same])
-
-# %% ../nbs/43_paired.ipynb #eff3c912
 def _was(a, b):
+    "What to say of a value that has changed"
     if a is None or b is None: return 'is new' if a is None else 'is gone'
     return f'was {a}, is {b}' if max(len(str(a)), len(str(b)))<40 else 'another'
-def _slug(name): return re.sub(r'[^\w.=-]', '_', name)
+
+@patch
+def refuse(self:RunFolder, changed):
+    if changed: raise ValueError(f"`path` {str(self.path)!r} holds runs of another training. Changed since: "
+                                 f"{', '.join(sorted(changed))}. Use a new `path`, or change it back")
+
+@patch
+def settle(self:RunFolder, what):
+    "Write down what the runs are made from, or refuse to go on if it has changed"
+    file = self.path/'comparison.json'
+    old = json.loads(file.read_text()) if file.exists() else {}
+    both = [(old[part], what[part]) for part in old if part in what]
+    self.refuse([f'{k} ({_was(a.get(k), b.get(k))})' for a,b in both for k in a.keys()|b.keys() if a.get(k)!=b.get(k)])
+    with atomic_open(file) as f: json.dump({**old, **what}, f, indent=1)
+
+@patch
+def check_files(self:RunFolder):
+    "The user's files are as they were when the runs were made"
+    files = {k:v for o in self.results.values() for k,v in o['files'].items()}
+    self.refuse([f'{Path(k).name}' for k,v in files.items() if _digest_of(k)!=v])
+
+@patch
+def check_run(self:RunFolder, name, seed):
+    "A new run was made like the others: where two of them agree, it does too"
+    new = self.results[name,seed]['manifest']
+    old = [o['manifest'] for k,o in self.results.items() if k[0]==name and k[1]!=seed][:2]
+    if len(old)<2: return
+    fixed = lambda field: field.startswith(_watched) and old[0].fields.get(field)==old[1].fields.get(field)
+    same = [o.field for o in old[0].diff(new) if o.group=='changes' and fixed(o.field)]
+    if same: shutil.rmtree(self.folder(name, seed))
+    self.refuse([f'{k} ({_was(old[0].fields.get(k), new.fields.get(k))})' for k in same])
 
 # %% ../nbs/43_paired.ipynb #bbf26595
 @contextmanager
 def _visible(device):
-    "For processes started inside there is one device"
+    "Processes started inside see this one device"
     old = os.environ.get('CUDA_VISIBLE_DEVICES')
     kind,_,i = (device or '').partition(':')
     if device: os.environ['CUDA_VISIBLE_DEVICES'] = '' if kind=='cpu' else old.split(',')[int(i or 0)] if old else i or '0'
@@ -242,7 +248,7 @@ class Launched:
     def ended(self): return self.process.poll() is not None
 
     def finish(self):
-        "Keep its files, and give its error or None"
+        "Keep its files, and return its error or None"
         if self.process.returncode==0 and (self.tmp/'result.json').exists():
             (self.tmp/'spec.pkl').unlink(missing_ok=True)
             self.tmp.rename(self.folder.folder(self.name, self.seed))
@@ -257,7 +263,7 @@ class Launched:
         self.process.wait()
         shutil.rmtree(self.tmp, ignore_errors=True)
 
-# %% ../nbs/43_paired.ipynb #32ab4aca
+# %% ../nbs/43_paired.ipynb #f702f55c
 class Runs:
     "All runs of a comparison: what is there, what is still to be made, what failed"
     launch = Launched
@@ -279,32 +285,37 @@ class Runs:
         for o in self.tasks: self.folder.read(*o)
         self.folder.check_files()
 
-    def make(self, enough=lambda: False):
-        "Make what is not there, until all is made or it is `enough`"
-        todo,running,free = [o for o in self.tasks if not self.folder.read(*o)],[],list(self.slots)
-        try:
-            while (todo or running) and not enough():
-                while todo and free: running.append(self._start(*todo.pop(0), free.pop(0)))
-                for o in [o for o in running if o.ended()]:
-                    running.remove(o)
-                    free.append(o.device)
-                    self._ended(o)
-                if running: time.sleep(0.05)
-        finally:
-            for o in running: o.stop()
-
     def _start(self, name, seed, device): return self.launch(self.train, name, self.settings[name], seed, self.fixed, self.folder, device)
 
-    def _ended(self, o):
-        error = o.finish()
-        if error: self.failed[o.name,o.seed] = error
-        else:
-            self.folder.read(o.name, o.seed)
-            self.folder.check_run(o.name, o.seed)
-        what = f'failed: {_last_line(error)}' if error else f'{self.metric_name} {self.number(o.name, o.seed):.4g}'
-        done = sum(self.folder.read(*t) is not None for t in self.tasks)
-        show_progress(self.progress, f'{o.name}, seed {o.seed}: {what} ({time.time()-o.start:.0f} s; {done} of {len(self.tasks)} runs)')
-        if len(self.failed)>1 and not done: raise ProgramFailed(f'{error}\nThe first {len(self.failed)} runs have failed')
+# %% ../nbs/43_paired.ipynb #e3eae787
+@patch
+def make(self:Runs, enough=lambda: False):
+    "Make what is not there, until all is made or it is `enough`"
+    todo,running,free = [o for o in self.tasks if not self.folder.read(*o)],[],list(self.slots)
+    try:
+        while (todo or running) and not enough():
+            while todo and free: running.append(self._start(*todo.pop(0), free.pop(0)))
+            for o in [o for o in running if o.ended()]:
+                running.remove(o)
+                free.append(o.device)
+                self._ended(o)
+            if running: time.sleep(0.05)
+    finally:
+        for o in running: o.stop()
+
+def _last_line(error): return next((l for l in reversed(error.strip().splitlines()[:-1]) if l.strip()), error.strip())
+
+@patch
+def _ended(self:Runs, o):
+    error = o.finish()
+    if error: self.failed[o.name,o.seed] = error
+    else:
+        self.folder.read(o.name, o.seed)
+        self.folder.check_run(o.name, o.seed)
+    what = f'failed: {_last_line(error)}' if error else f'{self.metric_name} {self.number(o.name, o.seed):.4g}'
+    done = sum(self.folder.read(*t) is not None for t in self.tasks)
+    show_progress(self.progress, f'{o.name}, seed {o.seed}: {what} ({time.time()-o.start:.0f} s; {done} of {len(self.tasks)} runs)')
+    if len(self.failed)>1 and not done: raise ProgramFailed(f'{error}\nThe first {len(self.failed)} runs have failed')
 
 # %% ../nbs/43_paired.ipynb #e1e30546
 _lower = set('loss error mse mae rmse msle rmsle rmspe mape perplexity hamming brier wer cer fid nll deviation'.split())
@@ -337,7 +348,7 @@ def number(self:Runs, name, seed):
     o = self.folder.read(name, seed)
     return o['numbers'].get('value' if 'value' in o['numbers'] else self.metric_name, float('nan')) if o else float('nan')
 
-# %% ../nbs/43_paired.ipynb #3c75e77d
+# %% ../nbs/43_paired.ipynb #2e676d21
 @patch
 def splits(self:Runs, names):
     "Did the split vary with the seed? Then validation size over training size; 0 if not, None if it is not known"
@@ -346,39 +357,6 @@ def splits(self:Runs, names):
     if all(len({str(o['data.split']) for o in os})==1 for os in fields): return 0.
     return float(np.mean([o['data.n'][1]/o['data.n'][0] for os in fields for o in os]))
 
-@patch
-def shares_split(self:Runs, a, b, seeds):
-    "Had both the same split, seed by seed?"
-    split = lambda n,s: self.folder.read(n, s)['manifest'].fields.get('data.split')
-    return all(split(a, s)==split(b, s) for s in seeds)
-
-@patch
-def notes(self:Runs, names):
-    "What has to be said about the runs"
-    for (n,s),error in self.failed.items():
-        if n in names: yield f'FAILED: {n}, seed {s}: {_last_line(error)}'
-    for n in names:
-        for s in self.seeds:
-            if not self.folder.read(n, s) or np.isfinite(self.number(n, s)): continue
-            yield f'FAILED: {n}, seed {s}: {self.metric_name} is {self.number(n, s)}'
-    seeding = {(w,v) for n in names for s in self.seeds if (o := self.folder.read(n, s)) for w,v in o['seeding'].items()}
-    for w in sorted({w for w,_ in seeding}):
-        values = {v for x,v in seeding if x==w}
-        if len(values)>1: continue
-        yield (f'{w} seeds the generators with {values.pop()} in every run, whatever its seed: what is drawn after it, such as '
-               'initial weights, does not vary. Remove it, or seed from the seed of the run.')
-    for n in names:
-        numbers = [self.number(n, s) for s in self.seeds if self.folder.read(n, s)]
-        if len(numbers)>1 and len(set(numbers))==1: yield f'{n} gave {numbers[0]:.6g} with every seed: does the training use its seed?'
-
-@patch
-def warn(self:Runs, names):
-    "Say now what must not be overlooked"
-    for o in self.notes(names): warnings.warn(o)
-
-def _last_line(error): return next((l for l in reversed(error.strip().splitlines()[:-1]) if l.strip()), error.strip())
-
-# %% ../nbs/43_paired.ipynb #2f019ebb
 @patch
 def scope(self:Runs, names, ratio):
     "What a verdict holds for"
@@ -397,14 +375,46 @@ def varied(self:Runs, names):
     says = dict(split='split', data='order and augmentation', init='initial weights', step='dropout')
     return 'Varied with the seed: ' + ', '.join(v for k,v in says.items() if seen.get(k, k in self.vary)) + '.'
 
+# %% ../nbs/43_paired.ipynb #5463986c
+@patch
+def notes(self:Runs, names):
+    "What is wrong with the runs, in sentences"
+    for (n,s),error in self.failed.items():
+        if n in names: yield f'FAILED: {n}, seed {s}: {_last_line(error)}'
+    for n in names:
+        for s in self.seeds:
+            if not self.folder.read(n, s) or np.isfinite(self.number(n, s)): continue
+            yield f'FAILED: {n}, seed {s}: {self.metric_name} is {self.number(n, s)}'
+    seeding = {(w,v) for n in names for s in self.seeds if (o := self.folder.read(n, s)) for w,v in o['seeding'].items()}
+    for w in sorted({w for w,_ in seeding}):
+        values = {v for x,v in seeding if x==w}
+        if len(values)>1: continue
+        yield (f'{w} seeds the generators with {values.pop()} in every run, whatever its seed: what is drawn after it, such as '
+               'initial weights, does not vary. Remove it, or seed from the seed of the run.')
+    for n in names:
+        numbers = [self.number(n, s) for s in self.seeds if self.folder.read(n, s)]
+        if len(numbers)>1 and len(set(numbers))==1: yield f'{n} gave {numbers[0]:.6g} with every seed: does the training use its seed?'
+
+@patch
+def warn(self:Runs, names):
+    "The same as warnings"
+    for o in self.notes(names): warnings.warn(o)
+
+# %% ../nbs/43_paired.ipynb #ac0120da
 @patch
 def complete(self:Runs, *names):
-    "The seeds of which all runs are there, in their order; with runs missing in between those before them"
+    "The seeds for which all runs are there, in their order; if runs are missing in between, those before them"
     seeds = []
     for s in self.seeds:
         if any(self.folder.read(n, s) is None and (n,s) not in self.failed for n in names): break
         if all(np.isfinite(self.number(n, s)) for n in names): seeds.append(s)
     return seeds
+
+@patch
+def shares_split(self:Runs, a, b, seeds):
+    "Did both have the same split, seed by seed?"
+    split = lambda n,s: self.folder.read(n, s)['manifest'].fields.get('data.split')
+    return all(split(a, s)==split(b, s) for s in seeds)
 
 @patch
 def compared(self:Runs, a, b, ratio=None, higher=None, **kwargs):
@@ -439,11 +449,11 @@ def _check_train(train, settings):
     if isinstance(train, tuple): return
     if isinstance(train, Learner) or not callable(train):
         raise ValueError(f"`train` must be a function that trains with a seed, but it is a {type(train).__name__}: "
-                         "each process makes a learner of its own")
+                         "each process makes its own learner")
     for name,o in settings.items():
         if not isinstance(o, dict):
             raise ValueError(f"the setting {name!r} must be a dict of keyword arguments for `train`, but it is {o!r}: "
-                             "pass for example `dict(lr=1e-3)`")
+                             "pass, for example, `dict(lr=1e-3)`")
         try: inspect.signature(train).bind(seed=0, **o)
         except TypeError as e: raise ValueError(f"`train` can't be called with `seed` and the setting {name!r}: {e}") from None
 
@@ -469,17 +479,17 @@ def compare(
     seeds=10, # How many seeds (0, 1, ...), or a list of them
     metric:str|None=None, # What to compare; default: the first metric of the learner, else its validation loss
     path=None, # Folder for the runs: an interrupted comparison goes on there, more seeds add to it. Default: nothing is kept
-    anytime:bool=False, # Stop as soon as there is a verdict? The interval is wider, so that looking is allowed
+    anytime:bool=False, # Stop as soon as there is a verdict? The interval is wider to allow for that
     smallest:float|None=None, # The smallest difference that matters
-    n_workers:int=1, # Trainings at a time
+    n_workers:int=1, # How many trainings at a time
     devices:list|None=None, # One process on each of these, such as ['cuda:0', 'cuda:1']
     vary=tuple(STREAMS), # What varies with the seed, of 'split', 'data', 'init', 'step'; the rest stays fixed
     names:tuple=('a','b'), # What to call the settings
     confidence:float=0.95, # Of the interval
     ratio:float|None=None, # Validation over training size where the split varies; default: from the loaders, if the recorded splits differ
     higher:bool|None=None, # Is a higher metric better? Default: by its name
-    progress:bool=True, # Say on stderr how far it is?
-)->Comparison: # With `.metric`, `.notes` and `.failed` besides
+    progress:bool=True, # Show progress on stderr?
+)->Comparison: # It also has `.metric`, `.notes` and `.failed`
     "Is b better than a? Both are trained with the same seeds, each run in a new process"
     kwargs = dict(anytime=anytime, smallest=smallest, confidence=confidence, ratio=ratio, higher=higher)
     Comparison([0,1], [0,2], names=names, **{**kwargs, 'higher':True})  # checks the arguments before anything is trained

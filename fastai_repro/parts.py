@@ -1,4 +1,4 @@
-"""The same bits with any number of processes: a step in a fixed number of parts, summed along a fixed tree.
+"""The same result with any number of processes: each step is made in a fixed number of parts, and the parts are summed along a fixed tree.
 
 Docs: https://fastai-repro.github.io/fastai_repro/parts.html.md"""
 
@@ -8,15 +8,15 @@ Docs: https://fastai-repro.github.io/fastai_repro/parts.html.md"""
 __all__ = ['tree_nodes', 'tree_sum', 'trainer_of', 'Instead', 'Team', 'team_of', 'check_weights', 'check_start', 'take_over',
            'in_team']
 
-# %% ../nbs/31_parts.ipynb #d07c78c3
-import os,sys
+# %% ../nbs/31_parts.ipynb #a7ea08ad
+import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
 import torch
 from torch import distributed as dist
 from torch import nn
 from torch.nn.parameter import is_lazy
-from fastcore.basics import noop
+from fastcore.basics import noop,patch
 from fastai.callback.core import CancelBackwardException,CancelBatchException,CancelEpochException,CancelFitException
 from fastai.callback.core import CancelStepException,CancelTrainException,CancelValidException
 from fastai.learner import Learner
@@ -29,7 +29,7 @@ from .state import named_tensors
 from .loaders import Parts,Shard
 from .manifest import RunManifest
 
-# %% ../nbs/31_parts.ipynb #bf77f926
+# %% ../nbs/31_parts.ipynb #bca7a80e
 def tree_nodes(
     lo:int, # First part below the root
     hi:int, # The part after the last one
@@ -46,7 +46,7 @@ def tree_sum(
     lo:int, # First part below the root
     hi:int, # The part after the last one
     add, # Function of two values
-): # The value of the root, None if something below it is missing. Values that were added up are dropped
+): # The value of the root, or None if something below it is missing. Values that were added up are removed from `known`
     "Add up what is known along the binary tree that halves the parts `lo` to `hi`"
     if (lo,hi) in known: return known[lo,hi]
     if hi-lo<2: return None
@@ -57,12 +57,12 @@ def tree_sum(
     return known[lo,hi]
 
 def _add_lists(xs, ys):
-    "Tensor by tensor; None is nothing"
+    "Sums tensor by tensor; None counts as zero"
     both = [(x,y) for x,y in zip(xs, ys) if x is not None and y is not None]
     sums = iter(torch._foreach_add([x for x,_ in both], [y for _,y in both]) if both else ())
     return [next(sums) if x is not None and y is not None else y if x is None else x for x,y in zip(xs, ys)]
 
-# %% ../nbs/31_parts.ipynb #9bd8db9c
+# %% ../nbs/31_parts.ipynb #fc6cf8a8
 def trainer_of(learn):
     "The `DistributedTrainer` that `distrib_ctx` gave to `learn`"
     room = sys.modules.get('fastai.distributed')
@@ -75,14 +75,14 @@ _failed = len(_cancels)+1
 def _code_of(e): return 0 if e is None else next((i+1 for i,c in enumerate(_cancels) if isinstance(e, c)), _failed)
 
 class Instead:
-    "Stands in for the method `name` of one learner or callback while a team trains"
+    "Replaces the method `name` of one learner or callback while a team trains"
     def __init__(self, owner, name, f): self.owner,self.name,self.f = owner,name,f
     def __call__(self, *args, **kwargs): return self.f(*args, **kwargs)
-    def __reduce__(self): return getattr, (self.owner, self.name)  # a copy that is made in a fit is outside of it
+    def __reduce__(self): return getattr, (self.owner, self.name)  # a copy that is made in a fit is outside the fit
 
 @contextmanager
 def _instead(owner, **methods):
-    "Inside, `owner` has other methods"
+    "Inside, these methods replace those of `owner`"
     before = {n:vars(owner)[n] for n in methods if n in vars(owner)}
     for n,f in methods.items(): owner.__dict__[n] = Instead(owner, n, f)
     try: yield
@@ -90,7 +90,7 @@ def _instead(owner, **methods):
         for n in methods: owner.__dict__.pop(n, None)
         owner.__dict__.update(before)
 
-# %% ../nbs/31_parts.ipynb #2a41c076
+# %% ../nbs/31_parts.ipynb #c0836c14
 class Team:
     "The processes that train one model together, and the parts of each global batch"
     def __init__(self,
@@ -122,33 +122,6 @@ class Team:
         if self.trainer is None: return None
         return self.trainer.accelerator.device if self.trainer.accelerator.device.type!='cpu' else torch.device('cpu')
 
-    def gather(self,
-        t:torch.Tensor, # The same shape in all processes
-    )->list: # The tensors of all processes, on the device of `t`
-        "What all processes have"
-        if not self.is_group: return [t]
-        there = torch.device('cpu') if self.backend=='gloo' else self.device
-        res = [torch.empty_like(t, device=there) for _ in range(self.processes)]
-        dist.all_gather(res, t.to(there).contiguous())
-        return [o.to(t.device) for o in res]
-
-    def share(self, f):
-        "What `f` gives in the process of rank 0, or the error that it raises there"
-        res = None
-        if self.rank==0:
-            try: res = f(),None
-            except Exception as e: res = None,e
-        value,error = self.gather_objects(res)[0]
-        if error is not None: raise error
-        return value
-
-    def gather_objects(self, o):
-        "What all processes have, for anything that pickles"
-        if not self.is_group: return [o]
-        res = [None]*self.processes
-        dist.all_gather_object(res, o)
-        return res
-
 def team_of(learn, parts):
     "The team in which `learn` trains; None for one process that makes whole batches"
     trainer = trainer_of(learn)
@@ -157,7 +130,38 @@ def team_of(learn, parts):
         dist.init_process_group('gloo')  # Accelerate leaves it out on a CPU, unless `cpu=True`
     return Team(parts, trainer)
 
-# %% ../nbs/31_parts.ipynb #4c0c3269
+# %% ../nbs/31_parts.ipynb #64cb452d
+@patch
+def gather(self:Team,
+    t:torch.Tensor, # The same shape in all processes
+)->list: # The tensors of all processes, on the device of `t`
+    "What all processes have"
+    if not self.is_group: return [t]
+    there = torch.device('cpu') if self.backend=='gloo' else self.device
+    res = [torch.empty_like(t, device=there) for _ in range(self.processes)]
+    dist.all_gather(res, t.to(there).contiguous())
+    return [o.to(t.device) for o in res]
+
+@patch
+def gather_objects(self:Team, o):
+    "What all processes have, for anything that pickles"
+    if not self.is_group: return [o]
+    res = [None]*self.processes
+    dist.all_gather_object(res, o)
+    return res
+
+@patch
+def share(self:Team, f):
+    "What `f` gives in the process of rank 0, or the error that it raises there"
+    res = None
+    if self.rank==0:
+        try: res = f(),None
+        except Exception as e: res = None,e
+    value,error = self.gather_objects(res)[0]
+    if error is not None: raise error
+    return value
+
+# %% ../nbs/31_parts.ipynb #81273075
 def _modules(learn): return [o for o in (learn.model, learn.loss_func) if isinstance(o, nn.Module)]
 
 def _buffers(learn): return [b for m in _modules(learn) for b in m.buffers() if b is not None]
@@ -186,6 +190,7 @@ def _split_like(flat, tensors):
         i += t.numel()
     return res
 
+# %% ../nbs/31_parts.ipynb #bf0f9c56
 class _Before:
     "Gradients and buffers as they are before a step, from which each part starts"
     def __init__(self, learn):
@@ -206,7 +211,7 @@ class _Before:
         self.put_back(self.buffers)
 
     def take(self, n, weight):
-        "The part's gradients and float buffers, times its items; what counts as it is"
+        "The part's gradients and float buffers, times its number of items, and its buffers of whole numbers"
         grads,buffers = [p.grad for p in self.params],_buffers(self.learn)
         if any(g is not None and g.is_sparse for g in grads):
             raise ValueError("`parts` can't sum sparse gradients: use `nn.Embedding(sparse=False)`")
@@ -228,7 +233,7 @@ class _Before:
             fs = [b for b in _buffers(self.learn) if b.is_floating_point()]
             for b,v in zip(fs, _split_like(floats, fs)): b.copy_(v)
 
-# %% ../nbs/31_parts.ipynb #373c2cfb
+# %% ../nbs/31_parts.ipynb #1bd297ee
 def _gradient_accumulation(learn):
     room = sys.modules.get('fastai.callback.training')
     return room is not None and any(isinstance(o, room.GradientAccumulation) for o in learn.cbs)
@@ -238,12 +243,12 @@ def _may_ask(cb):
     return any(hasattr(cb, o) for o in ('before_step','after_step','after_batch','after_cancel_batch'))
 
 def _asks(learn):
-    "Does anybody look at predictions and targets when a step's parts are done?"
+    "Does any callback look at predictions and targets when the parts of a step are done?"
     if not learn.training or getattr(getattr(learn, 'recorder', None), 'train_metrics', False): return True
     return _gradient_accumulation(learn) or any(map(_may_ask, learn.cbs))
 
 class _Step:
-    "A step of a team: its own parts one after another, then what all parts come to"
+    "A step of a team: its own parts one after another, then the result of all parts"
     def __init__(self, team, learn, repro):
         self.team,self.learn,self.repro,self.done,self.known,self.error,self.is_backward = team,learn,repro,{},{},None,False
         self.before = _Before(learn) if learn.training and not team.is_ddp else None
@@ -278,118 +283,131 @@ class _Step:
             self.done[p] = SimpleNamespace(n=n, loss=own_loss, pred=vars(learn).get('pred'), yb=learn.yb, xb=learn.xb)
         if self.before and self.is_backward: self.keep_gradients(p, n)
 
-    def keep_gradients(self, p, n):
-        *self.known[p,p+1],self.done[p].ints = self.before.take(n, 1 if self.adds_up else n)
-        for lo,hi in self.team.nodes[self.team.rank]: tree_sum(self.known, lo, hi, _add)
+# %% ../nbs/31_parts.ipynb #13f04bad
+@patch
+def keep_gradients(self:_Step, p, n):
+    *self.known[p,p+1],self.done[p].ints = self.before.take(n, 1 if self.adds_up else n)
+    for lo,hi in self.team.nodes[self.team.rank]: tree_sum(self.known, lo, hi, _add)
 
-    def note(self):
-        "What this process has to tell, as numbers"
-        done = [self.done.get(p) for p in self.team.own]
-        losses = [None if o is None else o.loss for o in done]
-        scalars = [float(o.detach()) if o is not None and o.ndim==0 else 0. for o in losses]
-        kinds = [0 if o is None else 1 if o.ndim==0 else 2 for o in losses]
-        res = [_code_of(self.error), self.is_backward, *(0 if o is None else o.n for o in done), *scalars, *kinds]
-        return torch.tensor([*map(float, res), *(self.note_gradients() if self.before else ())], dtype=torch.float64)
+@patch
+def note(self:_Step):
+    "What this process reports, as numbers"
+    done = [self.done.get(p) for p in self.team.own]
+    losses = [None if o is None else o.loss for o in done]
+    scalars = [float(o.detach()) if o is not None and o.ndim==0 else 0. for o in losses]
+    kinds = [0 if o is None else 1 if o.ndim==0 else 2 for o in losses]
+    res = [_code_of(self.error), self.is_backward, *(0 if o is None else o.n for o in done), *scalars, *kinds]
+    return torch.tensor([*map(float, res), *(self.note_gradients() if self.before else ())], dtype=torch.float64)
 
-    def note_gradients(self):
-        m,empty = len(self.before.params),_None(len(self.before.params))
-        for p in self.team.own:
-            if p not in self.done and self.error is None: self.known[p,p+1] = empty
-        for lo,hi in self.team.nodes[self.team.rank]: tree_sum(self.known, lo, hi, _add)
-        self.slots = [self.known.get(o, empty) for o in self.team.nodes[self.team.rank]]
-        self.slots += [empty]*(max(map(len, self.team.nodes))-len(self.slots))
-        counts = [o.ints.tolist() for o in self.done.values() if getattr(o, 'ints', None) is not None]
-        self.is_counting_alike = all(o==counts[0] for o in counts)
-        n = sum(b.numel() for b in _counts(self.learn))
-        has_gradient = [g is not None for s in self.slots for g in s[0]]
-        return [not self.is_counting_alike, bool(counts), *(counts[0] if counts else [0]*n), *has_gradient]
+@patch
+def note_gradients(self:_Step):
+    empty = _None(len(self.before.params))
+    for p in self.team.own:
+        if p not in self.done and self.error is None: self.known[p,p+1] = empty
+    for lo,hi in self.team.nodes[self.team.rank]: tree_sum(self.known, lo, hi, _add)
+    self.slots = [self.known.get(o, empty) for o in self.team.nodes[self.team.rank]]
+    self.slots += [empty]*(max(map(len, self.team.nodes))-len(self.slots))
+    counts = [o.ints.tolist() for o in self.done.values() if getattr(o, 'ints', None) is not None]
+    self.is_counting_alike = all(o==counts[0] for o in counts)
+    n = sum(b.numel() for b in _counts(self.learn))
+    has_gradient = [g is not None for s in self.slots for g in s[0]]
+    return [not self.is_counting_alike, bool(counts), *(counts[0] if counts else [0]*n), *has_gradient]
 
-    def read(self, rows):
-        "What all processes told"
-        k,self.rows = len(self.team.own),[o.tolist() for o in rows]
-        self.codes,self.is_backward = [int(o[0]) for o in self.rows],any(o[1] for o in self.rows)
-        self.ns,self.losses,self.kinds = ([x for o in self.rows for x in o[2+i*k:2+(i+1)*k]] for i in range(3))
-        self.rest = [o[2+3*k:] for o in self.rows]
-        self.n = int(sum(self.ns))
+@patch
+def read(self:_Step, rows):
+    "What all processes report"
+    k,self.rows = len(self.team.own),[o.tolist() for o in rows]
+    self.codes,self.is_backward = [int(o[0]) for o in self.rows],any(o[1] for o in self.rows)
+    self.ns,self.losses,self.kinds = ([x for o in self.rows for x in o[2+i*k:2+(i+1)*k]] for i in range(3))
+    self.rest = [o[2+3*k:] for o in self.rows]
+    self.n = int(sum(self.ns))
 
-    def stop_together(self):
-        "Raise everywhere what one process raised"
-        worst = max(self.codes)
-        if not worst: return
-        if self.before: self.before.undo()
-        own = _code_of(self.error)
-        if own==worst: raise self.error
-        if worst==_failed:
-            raise RuntimeError(f"the process of rank {self.codes.index(_failed)} failed in this step, and says why; "
-                               f"this one, rank {self.team.rank}, can't go on without it") from self.error
-        raise _cancels[worst-1]()
+# %% ../nbs/31_parts.ipynb #37bfaca5
+@patch
+def stop_together(self:_Step):
+    "Raise everywhere what one process raised"
+    worst = max(self.codes)
+    if not worst: return
+    if self.before: self.before.undo()
+    own = _code_of(self.error)
+    if own==worst: raise self.error
+    if worst==_failed:
+        raise RuntimeError(f"the process of rank {self.codes.index(_failed)} failed in this step, see its error; "
+                           f"this one, rank {self.team.rank}, can't go on without it") from self.error
+    raise _cancels[worst-1]()
 
-    def set_loss(self):
-        learn,kind = self.learn,max(self.kinds)
-        self.is_loss_vector = kind==2
-        if kind!=1: return
-        known = {(p,p+1): loss*(1 if self.is_sum else n) for p,(loss,n) in enumerate(zip(self.losses, self.ns))}
-        total = tree_sum(known, 0, self.team.parts, lambda a,b: a+b)
-        like = next((o.loss for o in self.done.values() if o.loss is not None), None)
-        new = torch.tensor(total if self.is_sum else total/self.n, dtype=torch.float32 if like is None else like.dtype)
-        learn.loss = learn.loss_grad = new if like is None else new.to(like.device)
+@patch
+def set_loss(self:_Step):
+    learn,kind = self.learn,max(self.kinds)
+    self.is_loss_vector = kind==2
+    if kind!=1: return
+    known = {(p,p+1): loss*(1 if self.is_sum else n) for p,(loss,n) in enumerate(zip(self.losses, self.ns))}
+    total = tree_sum(known, 0, self.team.parts, lambda a,b: a+b)
+    like = next((o.loss for o in self.done.values() if o.loss is not None), None)
+    new = torch.tensor(total if self.is_sum else total/self.n, dtype=torch.float32 if like is None else like.dtype)
+    learn.loss = learn.loss_grad = new if like is None else new.to(like.device)
 
-    def set_outputs(self):
-        "Predictions and targets of the whole batch"
-        learn = self.learn
-        names = ['pred','yb'] + ['loss']*self.is_loss_vector + ['xb']*any(getattr(o, 'with_input', False) for o in learn.cbs)
-        own = [[getattr(self.done[p], n) for n in names] for p in self.team.own if p in self.done]
-        if self.team.is_group: own = to_detach(own, gather=False)
-        whole = to_concat([o for os in self.team.gather_objects(own) for o in os])
-        if self.team.is_group: whole = to_device(whole, next(learn.model.parameters()).device)
-        for n,o in zip(names, whole): setattr(learn, n, o)
+@patch
+def set_outputs(self:_Step):
+    "Predictions and targets of the whole batch"
+    learn = self.learn
+    names = ['pred','yb'] + ['loss']*self.is_loss_vector + ['xb']*any(getattr(o, 'with_input', False) for o in learn.cbs)
+    own = [[getattr(self.done[p], n) for n in names] for p in self.team.own if p in self.done]
+    if self.team.is_group: own = to_detach(own, gather=False)
+    whole = to_concat([o for of_one in self.team.gather_objects(own) for o in of_one])
+    if self.team.is_group: whole = to_device(whole, next(learn.model.parameters()).device)
+    for n,o in zip(names, whole): setattr(learn, n, o)
 
-    def step(self):
-        learn,m = self.learn,len(self.before.params)
-        self.check_counts()
-        n = len(self.rest[0]) - m*len(self.slots)
-        masks = [o[n:] for o in self.rest]
-        for j in range(len(self.slots)):
-            for r,value in enumerate(self.gathered(self.slots[j], [o[j*m:(j+1)*m] for o in masks])):
-                if j<len(self.team.nodes[r]): self.known[self.team.nodes[r][j]] = value
-        grads,floats = tree_sum(self.known, 0, self.team.parts, _add)
-        there = [g for g in grads if g is not None]
-        if there and not self.adds_up: torch._foreach_div_(there, self.n)
-        self.before.put(grads, None if floats is None else floats/self.n)
-        self.repro.after_parts()
-        learn._with_events(learn._step, 'step', CancelStepException)
-        learn.opt.zero_grad()
+# %% ../nbs/31_parts.ipynb #ae85276a
+@patch
+def step(self:_Step):
+    learn,m = self.learn,len(self.before.params)
+    self.check_counts()
+    n = len(self.rest[0]) - m*len(self.slots)
+    masks = [o[n:] for o in self.rest]
+    for j in range(len(self.slots)):
+        for r,value in enumerate(self.gathered(self.slots[j], [o[j*m:(j+1)*m] for o in masks])):
+            if j<len(self.team.nodes[r]): self.known[self.team.nodes[r][j]] = value
+    grads,floats = tree_sum(self.known, 0, self.team.parts, _add)
+    there = [g for g in grads if g is not None]
+    if there and not self.adds_up: torch._foreach_div_(there, self.n)
+    self.before.put(grads, None if floats is None else floats/self.n)
+    self.repro.after_parts()
+    learn._with_events(learn._step, 'step', CancelStepException)
+    learn.opt.zero_grad()
 
-    def check_counts(self):
-        "Whole numbers in buffers, as the batches that a `BatchNorm` has seen, must come out alike"
-        n = sum(b.numel() for b in _counts(self.learn))
-        if not n: return
-        heads = [o[:2+n] for o in self.rest]
-        counts = [o[2:] for o in heads if o[1]]
-        if any(o[0] for o in heads) or any(o!=counts[0] for o in counts):
-            raise ValueError("`parts`: a buffer of whole numbers came out differently in the parts of one batch, "
-                             "so it can't be put together: keep in it what counts steps, not items")
-        for b,v in zip(_counts(self.learn), _split_like(torch.tensor(counts[0], dtype=torch.float64), _counts(self.learn))): b.copy_(v)
+@patch
+def check_counts(self:_Step):
+    "Whole numbers in buffers, such as the number of batches that a `BatchNorm` has seen, must be equal in all parts"
+    n = sum(b.numel() for b in _counts(self.learn))
+    if not n: return
+    heads = [o[:2+n] for o in self.rest]
+    counts = [o[2:] for o in heads if o[1]]
+    if any(o[0] for o in heads) or any(o!=counts[0] for o in counts):
+        raise ValueError("`parts`: a buffer of whole numbers came out differently in the parts of one batch, "
+                         "so the parts can't be combined: count steps in it, not items")
+    for b,v in zip(_counts(self.learn), _split_like(torch.tensor(counts[0], dtype=torch.float64), _counts(self.learn))): b.copy_(v)
 
-    def gathered(self, slot, masks):
-        "The values of one node of each process"
-        if not self.team.is_group: return [slot]
-        (grads,floats),params = slot,self.before.params
-        sent = [i for i in range(len(params)) if any(o[i] for o in masks)]
-        values = [[None]*len(params) for _ in masks]
-        for dtype in dict.fromkeys(params[i].dtype for i in sent):
-            here = [i for i in sent if params[i].dtype==dtype]
-            flat = torch.cat([(torch.zeros_like(params[i]) if grads[i] is None else grads[i]).reshape(-1) for i in here])
-            for value,mask,whole in zip(values, masks, self.team.gather(flat)):
-                for i,g in zip(here, _split_like(whole, [params[i] for i in here])):
-                    if mask[i]: value[i] = g
-        like = _flat([b for b in _buffers(self.learn) if b.is_floating_point()])
-        if like is None: return [(v, None) for v in values]
-        gathered = self.team.gather(torch.zeros_like(like) if floats is None else floats)
-        floats = [f if any(m) or f.any() else None for m,f in zip(masks, gathered)]
-        return list(zip(values, floats))
+@patch
+def gathered(self:_Step, slot, masks):
+    "The values of one node of each process"
+    if not self.team.is_group: return [slot]
+    (grads,floats),params = slot,self.before.params
+    sent = [i for i in range(len(params)) if any(o[i] for o in masks)]
+    values = [[None]*len(params) for _ in masks]
+    for dtype in dict.fromkeys(params[i].dtype for i in sent):
+        here = [i for i in sent if params[i].dtype==dtype]
+        flat = torch.cat([(torch.zeros_like(params[i]) if grads[i] is None else grads[i]).reshape(-1) for i in here])
+        for value,mask,whole in zip(values, masks, self.team.gather(flat)):
+            for i,g in zip(here, _split_like(whole, [params[i] for i in here])):
+                if mask[i]: value[i] = g
+    like = _flat([b for b in _buffers(self.learn) if b.is_floating_point()])
+    if like is None: return [(v, None) for v in values]
+    gathered = self.team.gather(torch.zeros_like(like) if floats is None else floats)
+    floats = [f if any(m) or f.any() else None for m,f in zip(masks, gathered)]
+    return list(zip(values, floats))
 
-# %% ../nbs/31_parts.ipynb #9907e277
+# %% ../nbs/31_parts.ipynb #3a7156a4
 def _tensor_digests(learn): return {n:digest(t) for i,m in enumerate(_modules(learn)) for n,t in named_tensors(m).items()}
 
 def check_weights(
@@ -405,8 +423,8 @@ def check_weights(
     if len(set(all_of))<2: return
     all_of = team.gather_objects(own)
     r,n = next((r,n) for n in all_of[0] for r,o in enumerate(all_of) if o.get(n)!=all_of[0][n])
-    raise ValueError(f"{when} `{n}` has other bits in the process of rank {r} than in that of rank 0. "
-                     "Make the model in `with seeded(seed, 'init'):` in all processes, and change its weights in none or in all alike")
+    raise ValueError(f"{when} `{n}` differs between the process of rank {r} and that of rank 0. "
+                     "Make the model in `with seeded(seed, 'init'):` in all processes, and change its weights in all of them or in none")
 
 _compared,_of_hardware = ('seed','data','loaders','learner','processes','streams','torch','cpu','gpu'),('cpu','gpu')
 
@@ -427,14 +445,14 @@ def check_start(
                              "Run the same script with the same seed and data in all of them")
     check_weights(team, learn, 'before the fit')
 
-# %% ../nbs/31_parts.ipynb #590cca1a
+# %% ../nbs/31_parts.ipynb #e716f3b4
 def _check_learner(learn):
     own = [n for n in ('one_batch','_do_grad_opt','all_batches') if getattr(type(learn), n) is not getattr(Learner, n)]
     if own:
         raise ValueError(f"`{type(learn).__name__}` has its own `{own[0]}`, so its steps can't be divided into parts or among processes: "
                          "train in one process, without `parts`")
     if any(is_lazy(p) for m in _modules(learn) for p in m.parameters()):
-        raise ValueError("the model has lazy weights that are not made yet: run it once before the fit, as `learn.model(*x)`")
+        raise ValueError("the model has lazy weights that are not initialized yet: run it once before the fit, as `learn.model(*x)`")
 
 def _has_sync_bn(learn): return any(isinstance(o, nn.modules.batchnorm._BatchNorm) for o in learn.model.modules())
 
@@ -442,18 +460,19 @@ def take_over(
     learn, # Learner
     team:Team, # Team of this process
 ):
-    "Inside `distrib_ctx`: loaders and, with `parts`, sums are the team's"
+    "Inside `distrib_ctx`, let the team make the loaders' batches and, with `parts`, the sums"
     trainer = team.trainer
     if trainer is None or not trainer.accelerator: return
     if trainer.sync_bn and not team.is_ddp and team.given and _has_sync_bn(learn):
         raise ValueError("`sync_bn=True`, the default of `distrib_ctx`, computes the statistics of BatchNorm over all processes at once, "
                          "so they depend on their number; with `parts` each part has its own. "
                          "Use `learn.distrib_ctx(sync_bn=False)`")
-    register_resume(type(trainer), lambda cb: None, lambda cb,state: None)  # nothing of it outlives a process
+    register_resume(type(trainer), lambda cb: None, lambda cb,state: None)  # it keeps nothing that a resumed training needs
     methods = dict(before_fit=lambda: _before_fit(learn, team), after_fit=lambda: _after_fit(learn, team),
                    before_train=noop, before_validate=noop)
     for n,f in methods.items(): trainer.__dict__[n] = Instead(trainer, n, f)
 
+# %% ../nbs/31_parts.ipynb #b9b49055
 def _before_fit(learn, team):
     device = team.device
     if getattr(learn.dls, 'device', None) not in (None, device): learn.dls.to(device)
@@ -469,7 +488,7 @@ def _wrap(learn, team):
     a = team.trainer.accelerator
     if getattr(a, 'ddp_handler', None) is None: a.ddp_handler = DistributedDataParallelKwargs(find_unused_parameters=True, bucket_cap_mb=25)
     if not a.ddp_handler.find_unused_parameters:
-        raise ValueError("without `parts`, the buckets of gradients must stay as they are: "
+        raise ValueError("without `parts`, the buckets of gradients must stay the same: "
                          "pass `DistributedDataParallelKwargs(find_unused_parameters=True)` or none")
     model = nn.SyncBatchNorm.convert_sync_batchnorm(learn.model) if team.trainer.sync_bn and team.device.type=='cuda' else learn.model
     has_own_device = team.device.type!='cuda' or a.local_process_index<torch.cuda.device_count()  # several processes may share a GPU
@@ -486,6 +505,7 @@ def _after_fit(learn, team):
         if team.backend=='gloo' and b.is_cuda: b.copy_(team.gather(b)[0])
         else: dist.broadcast(b, 0)
 
+# %% ../nbs/31_parts.ipynb #f5d0cfb0
 @contextmanager
 def in_team(
     learn, # Learner
@@ -515,7 +535,7 @@ def in_team(
     with _instead(learn, **methods): yield
 
 def _smooth_here(learn):
-    "fastai's smooth loss takes the mean over the processes. It is that of the whole batch already, and a mean of equals need not be equal"
+    "fastai's smooth loss takes the mean over the processes. Here all have the loss of the whole batch, and rounding may change such a mean"
     if not learn.training or num_distrib()<2 or not hasattr(learn, 'recorder'): return
     smooth = learn.recorder.smooth_loss
     def accumulate(learn):

@@ -1,4 +1,4 @@
-"""One line at the top of a notebook or script: all that is made after it repeats.
+"""One line at the top of a notebook or script makes everything after it reproducible.
 
 Docs: https://fastai-repro.github.io/fastai_repro/session.html.md"""
 
@@ -11,6 +11,7 @@ __all__ = ['after_init', 'key_new_loaders', 'sort_vocab', 'cell_key', 'running_s
 import builtins,os,sys,warnings
 from contextlib import ExitStack,contextmanager
 from functools import partial,wraps
+from typing import TYPE_CHECKING
 import torch
 from torch import nn
 from fastcore.basics import patch
@@ -47,10 +48,10 @@ def after_init(
 def key_new_loaders(
     seed:int, # Seed, 0 to 2**64-1
 ): # Function that undoes it
-    "Key all `DataLoaders` that are made from here on"
+    "Key all `DataLoaders` made from now on"
     def key(dls):
         try: key_dls(dls, seed)
-        except TypeError as e: warnings.warn(f"these loaders are left as they are: {e}")
+        except TypeError as e: warnings.warn(f"these loaders are not keyed: {e}")
     return after_init(DataLoaders, key)
 
 def sort_vocab(): # Function that undoes it
@@ -67,17 +68,44 @@ def cell_key(
     seed:int, # Seed of the session
     source:str, # Source of the cell, as it was typed
 )->bytes: # 32 bytes
-    "What a cell draws from"
+    "The key that a cell's random numbers come from"
     return stream_key(seed, 'cell', '\n'.join(o.rstrip() for o in source.split('\n')).rstrip())
 
 def running_shell():
-    "The IPython shell that runs this, in a notebook, a terminal or a test; None in a script"
+    "The IPython shell that runs this, in a notebook or a terminal; None in a script"
     get = getattr(builtins, 'get_ipython', None) or getattr(sys.modules.get('IPython'), 'get_ipython', None)
     return get and get()
 
-# %% ../nbs/33_session.ipynb #287b7b3f
+# %% ../nbs/33_session.ipynb #d1de45b3
 _current = [None] # the session that is on
 
+@opaque
+class Session:
+    "What `reproducible` has turned on. `off()` undoes it, and so does the end of a `with` block"
+    entered,resumes,around = False,None,None
+    if TYPE_CHECKING: # these are added in the cells below, which a type checker doesn't follow
+        def off(self): ...
+        def cell(self, source:str): ...
+        def __enter__(self)->'Session': ...
+        def __exit__(self, *args)->None: ...
+
+    def __init__(self, seed, **settings):
+        self.seed,self.settings,self.shell,self.place = seed,settings,running_shell(),()
+
+    @property
+    def is_on(self): return _current[0] is self
+
+    def __repr__(self):
+        given = ', '.join(f'{k}={v!r}' for k,v in self.settings.items() if v not in (False, None))
+        return f"reproducible({self.seed}{given and ', '}{given})"
+
+    def _line(self, last):
+        what = 'each cell has its own random numbers, and new loaders and learners' if self.shell else 'new loaders, models and learners'
+        return f"{self!r}: from now on {what} are reproducible. `.off()` undoes it" + (f". It replaces {last!r}" if last else '')
+
+    def _ipython_display_(self): pass  # the printed line is enough
+
+# %% ../nbs/33_session.ipynb #d1d0a2f5
 @contextmanager
 def _hash_seed(seed):
     "Child processes hash strings alike"
@@ -88,102 +116,92 @@ def _hash_seed(seed):
         if before is None: os.environ.pop('PYTHONHASHSEED', None)
         else: os.environ['PYTHONHASHSEED'] = before
 
+@patch
+def _start(self:Session):
+    with ExitStack() as stack:
+        flags,threads = deterministic(self.settings['strict']),threads_of(self.settings['threads'])
+        for o in (flags, threads, noting_models(), _hash_seed(self.seed)): stack.enter_context(o)
+        stack.callback(key_new_loaders(self.seed))
+        stack.callback(after_init(Learner, self._equip))
+        stack.callback(sort_vocab())
+        if self.shell: stack.callback(self._listen())
+        stack.callback(look_from)
+        look_from(self.place)
+        self._stack = stack.pop_all()
+    _current[0] = self
+
+@patch
+def _stop(self:Session):
+    _current[0] = None
+    self._stack.close()
+
+# %% ../nbs/33_session.ipynb #c83a9249
 def _all_states(): return get_states(),torch.initial_seed(),torch.cuda.is_available() and not torch.cuda.is_initialized()
 
 def _put_states(states, outer, waited):
     if waited: torch.cuda.manual_seed_all(outer)  # CUDA may have been started since
     set_states(states)
 
-@opaque
-class Session:
-    "What `reproducible` has turned on; `off()` undoes it, and so does the end of a `with`"
-    entered,resumes,around = False,None,None
-    def __init__(self, seed, **settings):
-        self.seed,self.settings,self.shell,self.place = seed,settings,running_shell(),()
+@patch
+def begin(self:Session):
+    "Turn it on, in place of the session that is on"
+    last,self.before = _current[0],_all_states()
+    if last is not None: self._replace(last)
+    else: self.first = self.before
+    self._start()
+    seed_later_too(stream_key(self.seed, 'session'))
+    if not rank_distrib(): print(self._line(last))
+    return self
 
-    @property
-    def is_on(self): return _current[0] is self
+@patch
+def _replace(self:Session, last):
+    last._stop()
+    if not last.entered: last.resumes = None
+    self.first,self.resumes,self.around,self.place = last.first,last,last if last.entered else last.around,last.place
 
-    def begin(self):
-        "Turn it on, in place of the session that is on"
-        last,self.before = _current[0],_all_states()
-        if last is not None: self._replace(last)
-        else: self.first = self.before
-        self._start()
-        seed_later_too(stream_key(self.seed, 'session'))
-        if not rank_distrib(): print(self._line(last))
-        return self
+@patch
+def off(self:Session):
+    "Put everything back as it was, the generators too. Loaders and learners that were made keep what they have"
+    if not self.is_on: return warnings.warn(f"{self!r} is no longer on: it was turned off or replaced, so there is nothing to undo")
+    self._stop()
+    _put_states(*self.first)
 
-    def _replace(self, last):
-        last._stop()
-        if not last.entered: last.resumes = None
-        self.first,self.resumes,self.around,self.place = last.first,last,last if last.entered else last.around,last.place
+# %% ../nbs/33_session.ipynb #13f00a50
+@patch
+def __enter__(self:Session):
+    if not self.is_on: raise ValueError(f"{self!r} is no longer on: call `reproducible` again")
+    self.entered = True
+    return self
 
-    def _start(self):
-        with ExitStack() as stack:
-            flags,threads = deterministic(self.settings['strict']),threads_of(self.settings['threads'])
-            for o in (flags, threads, noting_models(), _hash_seed(self.seed)): stack.enter_context(o)
-            stack.callback(key_new_loaders(self.seed))
-            stack.callback(after_init(Learner, self._equip))
-            stack.callback(sort_vocab())
-            if self.shell: stack.callback(self._listen())
-            stack.callback(look_from)
-            look_from(self.place)
-            self._stack = stack.pop_all()
-        _current[0] = self
+@patch
+def __exit__(self:Session, *args):
+    inner = _current[0]
+    while inner not in (self, None): inner = inner.around
+    if inner is None: return  # `off` was called
+    _current[0]._stop()
+    _put_states(*self.before)
+    if self.resumes is not None: self.resumes._start()
 
-    def _stop(self):
-        _current[0] = None
-        self._stack.close()
-
-    def off(self):
-        "All as it was before, the generators too. Loaders and learners that were made keep what they have"
-        if not self.is_on: return warnings.warn(f"{self!r} is not on any more: it was turned off or replaced, so there is nothing to undo")
-        self._stop()
-        _put_states(*self.first)
-
-    def __enter__(self):
-        if not self.is_on: raise ValueError(f"{self!r} is not on any more: call `reproducible` again")
-        self.entered = True
-        return self
-
-    def __exit__(self, *args):
-        inner = _current[0]
-        while inner not in (self, None): inner = inner.around
-        if inner is None: return  # `off` was called
-        _current[0]._stop()
-        _put_states(*self.before)
-        if self.resumes is not None: self.resumes._start()
-
-    def __repr__(self):
-        given = ', '.join(f'{k}={v!r}' for k,v in self.settings.items() if v not in (False, None))
-        return f"reproducible({self.seed}{given and ', '}{given})"
-
-    def _line(self, last):
-        what = 'every cell draws from its own source, and loaders and learners' if self.shell else 'loaders, models and learners'
-        return f"{self!r}: {what} made from here on repeat. `.off()` undoes it" + (f", and it replaces {last!r}" if last else '')
-
-    def _ipython_display_(self): pass  # the line is enough
-
-# %% ../nbs/33_session.ipynb #f6fff1a5
+# %% ../nbs/33_session.ipynb #853cc6b6
 @patch
 def _equip(self:Session, learn):
     if repro_of(learn) is not None: return
     if not isinstance(learn.dls, (DataLoaders,type(None))):
-        return warnings.warn(f"this learner is left as it is: its `dls` is a {type(learn.dls).__name__}")
+        return warnings.warn(f"this learner gets no `ReproCallback`: its `dls` is a {type(learn.dls).__name__}")
     cb = ReproCallback(self.seed if given_seed(learn.dls) is None else None, **self.settings)
     cb.gives_way = True
     try: learn.add_cb(cb)
-    except (TypeError,ValueError) as e: return warnings.warn(f"this learner is left as it is: {e}")
+    except (TypeError,ValueError) as e: return warnings.warn(f"this learner gets no `ReproCallback`: {e}")
     if isinstance(learn.model, nn.Module) and not is_seeded(learn.model) and is_fresh(learn.model):
         warnings.warn(f"this model was made before `{self!r}`, so its weights don't follow from the seed: make it afterwards")
 
+# %% ../nbs/33_session.ipynb #6f9da3c6
 @patch
 def cell(self:Session,
     source:str, # Source of the cell
 ):
-    "A cell begins: seed the generators for it. IPython's shells do this by themselves"
-    if not self.is_on: raise ValueError(f"{self!r} is not on any more: call `reproducible` again")
+    "Seed the generators for a cell that begins. IPython's shells call this by themselves"
+    if not self.is_on: raise ValueError(f"{self!r} is no longer on: call `reproducible` again")
     key = cell_key(self.seed, source)
     seed_later_too(key)
     self.place = 'cell',key.hex()
@@ -192,7 +210,7 @@ def cell(self:Session,
 @patch
 def _begin_cell(self:Session, info):
     hooks = self.shell.events.callbacks['pre_run_cell']
-    if hooks[-1]!=self._begin_cell: hooks.append(hooks.pop(hooks.index(self._begin_cell)))  # one that draws is to come before this
+    if hooks[-1]!=self._begin_cell: hooks.append(hooks.pop(hooks.index(self._begin_cell)))
     self.cell(info.raw_cell or '')
 
 @patch
@@ -203,13 +221,13 @@ def _listen(self:Session):
         if hook in events.callbacks['pre_run_cell']: events.unregister('pre_run_cell', hook)
     return undo
 
-# %% ../nbs/33_session.ipynb #c1df80cc
+# %% ../nbs/33_session.ipynb #c1b91d9b
 def reproducible(
-    seed:int=42, # Seed of all that is made from here on, 0 to 2**64-1
+    seed:int=42, # Seed for everything made from now on, 0 to 2**64-1
     strict:bool|str=False, # Torch's deterministic algorithms: False, True or 'warn'
-    threads:int=None, # Torch's threads, so that the number of cores changes no bit; default: as many as there are
-    restore:bool=False, # Does a training cell that is run again start from where it started, and each `fine_tune` from where the first one did?
+    threads:int=None, # Torch's threads, so that the number of cores changes nothing; default: as many as there are
+    restore:bool=False, # Does a training cell that is run again start where it first started, and each `fine_tune` where the first did?
 )->Session: # Its `off()` undoes it, and so does the end of `with reproducible(42):`
-    "From here on loaders are keyed, learners get a `ReproCallback`, and each cell of a notebook draws from the seed and its source"
-    ReproCallback(check_seed(seed), restore=restore, strict=strict, threads=threads)  # says what is wrong with an argument
+    "From now on loaders are keyed, learners get a `ReproCallback`, and each cell of a notebook draws from the seed and its source"
+    ReproCallback(check_seed(seed), restore=restore, strict=strict, threads=threads)  # raises for a wrong argument
     return Session(seed, strict=strict, threads=threads, restore=restore).begin()

@@ -1,4 +1,4 @@
-"""More than two settings, without finding something in nothing.
+"""Compare more than two settings without mistaking luck for a result.
 
 Docs: https://fastai-repro.github.io/fastai_repro/several.html.md"""
 
@@ -9,6 +9,7 @@ __all__ = ['holm', 'pairs_of', 'Comparisons', 'compare_all']
 
 # %% ../nbs/44_several.ipynb #c3e77634
 import html,itertools
+from typing import Any,TYPE_CHECKING
 import numpy as np
 from .intervals import VERDICTS
 from .paired import STREAMS,paired_runs
@@ -26,7 +27,7 @@ def holm(
     res[order] = np.minimum(np.maximum.accumulate(ps[order]*(m-np.arange(m))), 1)
     return res
 
-# %% ../nbs/44_several.ipynb #d28a2ed9
+# %% ../nbs/44_several.ipynb #6dd62aee
 def pairs_of(
     names, # Names of the settings
     reference=None, # The one to compare with; default: the first. 'all': every one with every other
@@ -40,12 +41,16 @@ def pairs_of(
     reference = names[0] if reference is None else reference
     return [(reference, o) for o in names if o!=reference]
 
+# %% ../nbs/44_several.ipynb #264304c9
 class Comparisons:
-    "A family of comparisons, made so that all of it is right with probability `confidence`"
+    "A family of comparisons, all of which are right together with probability `confidence`"
+    if TYPE_CHECKING:
+        def __getattr__(self, name:str)->Any: ... # methods are added in the cells below, which a type checker doesn't follow
+
     def __init__(self,
         pairs, # Of names, as from `pairs_of`
         make, # `make(a, b, confidence)` gives the `Comparison` of two
-        confidence:float=0.95, # That all intervals hold
+        confidence:float=0.95, # Probability that all intervals hold
     ):
         self.confidence,self.pairs = confidence,list(pairs)
         self.comparisons = [make(a, b, 1-(1-confidence)/len(self.pairs)) for a,b in self.pairs]
@@ -66,28 +71,32 @@ class Comparisons:
     def __len__(self): return len(self.pairs)
     def __iter__(self): return iter(self.comparisons)
 
-    def _rows(self):
-        for (pair,verdict),c,p in zip(self.verdicts.items(), self.comparisons, self.p):
-            yield f'{pair[1]} against {pair[0]}', verdict, c.amount(c.difference), c.range_text(), f'{p:.2g}', str(c.n)
+# %% ../nbs/44_several.ipynb #9c558930
+_head = 'setting','verdict','difference','interval','p (Holm)','seeds'
 
-    _head = 'setting','verdict','difference','interval','p (Holm)','seeds'
-    def _title(self):
-        way = 'higher is better' if self.comparisons[0].higher else 'lower is better'
-        return f'{len(self)} comparisons, {100*self.confidence:.4g} % for all together; {way}'
+@patch
+def _rows(self:Comparisons):
+    for (pair,verdict),c,p in zip(self.verdicts.items(), self.comparisons, self.p):
+        yield f'{pair[1]} against {pair[0]}', verdict, c.amount(c.difference), c.range_text(), f'{p:.2g}', str(c.n)
 
-    def __repr__(self):
-        rows = [self._head, *self._rows()]
-        widths = [max(map(len, o)) for o in zip(*rows)]
-        notes = dict.fromkeys(o for c in self.comparisons for o in c.all_notes if 'For this data set' not in o)
-        table = ('  '.join(x.ljust(w) for x,w in zip(r, widths)).rstrip() for r in rows)
-        return '\n'.join([self._title(), *table, *(f'  {o}' for o in notes)])
+@patch
+def _title(self:Comparisons):
+    way = 'higher is better' if self.comparisons[0].higher else 'lower is better'
+    return f'{len(self)} comparisons, {100*self.confidence:.4g} % for all together; {way}'
 
-# %% ../nbs/44_several.ipynb #5a393e90
+@patch
+def __repr__(self:Comparisons):
+    rows = [_head, *self._rows()]
+    widths = [max(map(len, o)) for o in zip(*rows)]
+    notes = dict.fromkeys(o for c in self.comparisons for o in c.all_notes if 'For this data set' not in o)
+    table = ('  '.join(x.ljust(w) for x,w in zip(r, widths)).rstrip() for r in rows)
+    return '\n'.join([self._title(), *table, *(f'  {o}' for o in notes)])
+
 @patch
 def _repr_html_(self:Comparisons):
     cells = lambda r, tag: '<tr>' + ''.join(f'<{tag} style="text-align:left">{html.escape(o)}</{tag}>' for o in r) + '</tr>'
     rows = ''.join(cells(r, 'td') for r in self._rows())
-    return f'<p><b>{html.escape(self._title())}</b></p><table>{cells(self._head, "th")}{rows}</table>'
+    return f'<p><b>{html.escape(self._title())}</b></p><table>{cells(_head, "th")}{rows}</table>'
 
 @patch
 def as_dict(self:Comparisons)->dict:
@@ -95,26 +104,22 @@ def as_dict(self:Comparisons)->dict:
     each = zip(self.comparisons, self.p, self.verdicts.values())
     return dict(confidence=self.confidence, comparisons=[dict(o.as_dict(), p_holm=float(p), verdict=v) for o,p,v in each])
 
+# %% ../nbs/44_several.ipynb #0e53c3ae
 @patch
 def plot(self:Comparisons, ax=None):
     "The differences with their intervals"
     from matplotlib import pyplot as plt
     if ax is None: ax = plt.subplots(figsize=(6, 0.6+0.4*len(self)), layout='constrained')[1]
     colors = dict(zip(VERDICTS, ('gray','tab:green','tab:red','tab:blue')))
+    ends = [o for c in self.comparisons for o in (*c.interval, c.difference) if np.isfinite(o)]
     for i,(c,v) in enumerate(zip(self.comparisons, self.verdicts.values())):
-        low,high = (np.clip(o, *_reach(self.comparisons)) for o in c.interval)
-        ax.plot([low, high], [i, i], color=colors[v])
+        ax.plot(np.clip(c.interval, min(ends), max(ends)), [i, i], color=colors[v])  # infinite intervals end at the edge
         ax.plot(c.difference, i, 'o', color=colors[v])
     ax.axvline(0, color='black', lw=0.8)
     ax.set_yticks(range(len(self)), [f'{b} - {a}' for a,b in self.pairs])
     ax.set_ylim(len(self)-0.5, -0.5)
     ax.set_xlabel(self.comparisons[0].metric or 'difference')
     return ax
-
-def _reach(comparisons):
-    "Ends of the picture: infinite intervals end there"
-    ends = [o for c in comparisons for o in (*c.interval, c.difference) if np.isfinite(o)]
-    return min(ends),max(ends)
 
 # %% ../nbs/44_several.ipynb #62672928
 def compare_all(
@@ -125,13 +130,13 @@ def compare_all(
     metric:str|None=None, # What to compare; default: the first metric of the learner, else its validation loss
     path=None, # Folder for the runs, as in `compare`
     smallest:float|None=None, # The smallest difference that matters
-    n_workers:int=1, # Trainings at a time
+    n_workers:int=1, # How many trainings at a time
     devices:list|None=None, # One process on each of these
     vary=tuple(STREAMS), # What varies with the seed
-    confidence:float=0.95, # That all intervals hold together
+    confidence:float=0.95, # Probability that all intervals hold together
     ratio:float|None=None, # Validation over training size where the split varies; default: from the loaders
     higher:bool|None=None, # Is a higher metric better? Default: by its name
-    progress:bool=True, # Say on stderr how far it is?
+    progress:bool=True, # Show progress on stderr?
 )->Comparisons:
     "Compare more than two settings with the same seeds"
     pairs = pairs_of(settings, reference)
