@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 warnings.filterwarnings('ignore')
+from latex2mathml.converter import convert as to_mathml
 from nbdev.config import nbpath2html
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics,filter_stream_,hide_,hide_line,strip_ansi
@@ -93,7 +94,7 @@ def outputs(cell, stem):
 
 def markdown(cell, stem):
     if getattr(cell, 'exported', False): return cell.source
-    if cell.cell_type=='markdown': return with_names(adapted(cell.source, root/'nbs'))
+    if cell.cell_type=='markdown': return with_names(with_math(adapted(cell.source, root/'nbs')))
     shown,left = cell.directives_.get('echo')!='false',outputs(cell, stem)
     if not shown and not left: sys.exit(f'{stem}.ipynb: this cell shows only its output, and none is stored:\n{cell.source}')
     return '\n\n'.join([fence(cell.source, 'python')]*bool(shown and cell.source.strip()) + left)
@@ -109,6 +110,11 @@ def with_names(text):
     def link(m): return f'[{m[0]}](reference_python.md#{m[1].lower()})' if m[1] in package.__all__ else m[0]
     def links(line): return line if line.startswith('#') else re.sub(r'(?<![\[`])`(\w+)(?:\([^`\n]*\))?`(?![\]`])', link, line)
     return outside_code(lambda o: '\n'.join(links(l) for l in o.split('\n')), text)
+
+def with_math(text):
+    "Formulas as MathML, which browsers draw without a script"
+    def draw(m): return m[0] if m[0].startswith('`') else f'<span>{to_mathml(m[1])}</span>'  # by itself it would begin a paragraph
+    return outside_code(lambda o: re.sub(r'`[^`]*`|\$([^$\n]+)\$', draw, o), text)
 
 def spaced(text):
     "Lists and tables begin after an empty line"

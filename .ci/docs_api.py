@@ -1,6 +1,7 @@
 """What functions, classes and commands are called with and what they do, as Markdown made from their docments; for `.ci/docs.py`."""
 import argparse,inspect,re
 from importlib import import_module
+from typing import Annotated,get_args,get_origin
 from fastcore.docments import docments
 from fastcore.script import anno_parser
 
@@ -14,6 +15,7 @@ def for_table(text):
 def annotation(o):
     "A type as a reader would write it"
     if o in (none, type(None), None): return ''
+    if get_origin(o) is Annotated: o = get_args(o)[0]
     return '`' + re.sub(r'\b(?:\w+\.)+(?=\w)', '', o if isinstance(o, str) else inspect.formatannotation(o)) + '`'
 
 def default(o): return '' if o is none or repr(o)=='<factory>' else f'`{getattr(o, "__name__", None) or repr(o)}`'

@@ -97,7 +97,7 @@ def run_case(name, case, data, env, uv):
             more = ['--here'] if kind=='--here' else ['--env', str(env)]
             path = dict(PATH=f'{Path(uv).parent}{os.pathsep}{os.environ["PATH"]}') if uv else {}
             rc,out,total = replay(file, '--yes', *more, '--data', where, **path)
-            said = next((o for o in out.splitlines() if o.startswith(('the same bits','OTHER','fastai-repro'))), out[-300:])
+            said = next((o for o in out.splitlines() if o.startswith(('the same bits','DIFFERENT','fastai-repro'))), out[-300:])
             if rc: print(out, flush=True)
             rows.append((name, kind, rc, said, f'{size:.0f} kB', f'{seconds:.1f}', f'{training_seconds(out):.1f}', f'{total-training_seconds(out):.1f}'))
             shutil.rmtree(file.parent/f'{file.stem}.replay', ignore_errors=True)

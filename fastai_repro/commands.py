@@ -1,4 +1,4 @@
-"""`fastai-repro-run`, `fastai-repro-verify` and `fastai-repro-doctor`: for scripts and notebooks that know nothing of this package.
+"""`fastai-repro-run`, `fastai-repro-verify` and `fastai-repro-doctor`: for scripts and notebooks that know nothing of this package
 
 Docs: https://fastai-repro.github.io/fastai_repro/commands.html.md"""
 
@@ -7,19 +7,18 @@ Docs: https://fastai-repro.github.io/fastai_repro/commands.html.md"""
 # %% auto #0
 __all__ = ['run', 'verify', 'doctor']
 
-# %% ../nbs/66_commands.ipynb #20cee147
+# %% ../nbs/66_commands.ipynb #e3725a9a
 import tempfile
 from pathlib import Path
 from typing import Annotated
-from .terminal import command
-from .arguments import check_folder,check_order,check_script,fail,rest_of_line,shell_status,write_json
+from .terminal import check_folder,check_order,check_script,command,fail,rest_of_line,shell_status,write_json
 
-# %% ../nbs/66_commands.ipynb #de2700a6
+# %% ../nbs/66_commands.ipynb #bee64c9c
 def _check_resume(folder, every, fix):
     "How often checkpoints are written"
     from fastai_repro.resume import ResumeCallback
     if every and not folder: fail(f"`--every` is {every!r}, which is how often `--resume` writes checkpoints: add `--resume FOLDER`")
-    if folder and not fix: fail("`--resume` needs `--fix`: only a training that repeats can go on to the same bits. Add `--fix`")
+    if folder and not fix: fail("`--resume` needs `--fix`: only a training that repeats can go on to the same result. Add `--fix`")
     every = int(every) if every and every.isdigit() else every or '60s'
     try: return ResumeCallback('', every=every).every
     except ValueError as e: fail(str(e))
@@ -37,6 +36,7 @@ def _clear(*paths):
         for old in _earlier(path):
             for p in (old, archive_path(old)): p.unlink(missing_ok=True)
 
+# %% ../nbs/66_commands.ipynb #6b171421
 def _wait(spec):
     "The exit status of a program"
     from fastai_repro.process import launch_run
@@ -44,7 +44,7 @@ def _wait(spec):
         p = launch_run(spec, tmp)
         while True:
             try: return shell_status(p.wait())
-            except KeyboardInterrupt: pass  # the program had it too, and ends in its own way
+            except KeyboardInterrupt: pass  # the program gets it too, and ends in its own way
 
 def _resumed(folder, every, this):
     "What the program's process calls first, so that its trainings go on"
@@ -52,6 +52,7 @@ def _resumed(folder, every, this):
     claim_folder(Path(folder), this)
     return [('fastai_repro.trainings', 'resume_trainings', (str(Path(folder).resolve()), every))]
 
+# %% ../nbs/66_commands.ipynb #31c7e321
 @command
 def run(
     script:str, # Program, .py or .ipynb
@@ -61,11 +62,11 @@ def run(
     manifest:str=None, # File for the manifest of the first learner's training, further ones beside it as FILE-2.json, ...; or a folder
     strict:bool=False, # Use torch's deterministic algorithms?
     fix:bool=False, # Make an unmodified program reproducible?
-    exact:bool=False, # Compute the same bits on every machine? Needs `--fix`; what can't be computed so is refused
+    exact:bool=False, # Compute the same bits on every machine? Needs `--fix`; what can't be computed this way is refused
     resume:str=None, # Folder for checkpoints: the same command goes on where it was killed; needs `--fix`
     every:str=None, # With `--resume`, how often: a number of steps, epoch, or seconds as in 60s, the default
 ):
-    "Run a program with everything seeded and the environment settled before Python starts; the exit status is the program's"
+    "Run a program with everything seeded and the environment set before Python starts; the exit status is the program's"
     check_script(script)
     check_order(run, args)
     if exact and not fix: fail("`--exact` needs `--fix`: only a training that repeats can be the same on every machine. Add `--fix`")
@@ -80,7 +81,7 @@ def run(
     return _wait(RunSpec(script=script, args=args, trace=trace, seed=seed, strict=strict, fix=fix, exact=exact, manifest=manifest,
                          first=first))
 
-# %% ../nbs/66_commands.ipynb #8117e9b2
+# %% ../nbs/66_commands.ipynb #9bb47aeb
 def _value(s):
     if s in ('True','False'): return s=='True'
     try: return int(s)
@@ -97,6 +98,7 @@ def _parse_vary(vary):
     check_vary(res)
     return res
 
+# %% ../nbs/66_commands.ipynb #1b9a91be
 @command
 def verify(
     script:str, # Program, .py or .ipynb
@@ -125,7 +127,7 @@ def verify(
     if json: write_json(json, v.as_dict())
     return 0 if v else 1
 
-# %% ../nbs/66_commands.ipynb #16ac448b
+# %% ../nbs/66_commands.ipynb #3e0313f8
 _severities = 'error','warning','note'
 
 @command
@@ -134,7 +136,7 @@ def doctor(
     *args:Annotated[str, rest_of_line], # Its arguments
 ):
     """Run a program up to its first fit, without experiment trackers, and look for what makes trainings differ;
-    exit status 1 if something is sure to move results (an error), 0 for warnings, which may"""
+    exit status 1 if something is sure to change results (an error), 0 for warnings, which may, 2 if the program failed"""
     if script: check_script(script)
     from fastai_repro.doctor import examine_program,look_at_environment
     from fastai_repro.process import ProgramFailed

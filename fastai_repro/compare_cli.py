@@ -11,7 +11,7 @@ __all__ = ['compare']
 import shlex
 from typing import Annotated
 from .terminal import command
-from .arguments import check_folder,check_order,check_script,fail,rest_of_line,write_json
+from .terminal import check_folder,check_order,check_script,fail,rest_of_line,write_json
 
 # %% ../nbs/48_compare_cli.ipynb #0188375f
 @command

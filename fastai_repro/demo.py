@@ -1,4 +1,4 @@
-"""`fastai-repro-demo`: the same training, with plain fastai and with this package.
+"""`fastai-repro-demo`: the same training, with plain fastai and with this package
 
 Docs: https://fastai-repro.github.io/fastai_repro/demo.html.md"""
 

@@ -10,9 +10,9 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'record_ru
            'note_files', 'left_behind', 'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress',
            'traced_run', 'failure_text']
 
-# %% ../nbs/38_process.ipynb #fe3b4454
+# %% ../nbs/38_process.ipynb #b9a0943b
 import inspect,io,itertools,os,pickle,random,runpy,subprocess,sys,time
-from contextlib import nullcontext
+from contextlib import ExitStack,nullcontext,redirect_stdout
 from dataclasses import dataclass,field
 from functools import lru_cache,partial,wraps
 from importlib import import_module
@@ -30,15 +30,14 @@ from fastai.learner import Learner
 from .exact import exact_arithmetic
 from .seed import set_seed,make_deterministic
 from .objects import is_users
-from .session import after_init,key_new_loaders,sort_vocab
+from .session import Session,after_init
 from .archive import launched
 from .manifest import RunWriter
 from .cells import CellNotes
-from .callback import ReproCallback
 from .trace import TraceCallback
 from .traces import steps_in
 
-# %% ../nbs/38_process.ipynb #a8ed6374
+# %% ../nbs/38_process.ipynb #6978fcc2
 @dataclass
 class RunSpec:
     "What a process is to run, and how"
@@ -133,9 +132,7 @@ class CellCallbacks:
     notes = None
 
 def equip_learner(spec, learn):
-    "Give a learner its callbacks"
-    if spec.fix and not any(isinstance(o, ReproCallback) for o in learn.cbs):
-        learn.add_cb(ReproCallback(spec.seed, strict=spec.strict, exact=spec.exact))
+    "Give a learner the callbacks that watch it"
     if spec.trace: learn.add_cb(TraceCallback(spec.trace, spec.level, spec.probe))
     if spec.until: learn.add_cb(_Until(spec.until))
     if spec.steps: learn.add_cb(_Steps(spec.steps))
@@ -143,9 +140,8 @@ def equip_learner(spec, learn):
     if CellCallbacks.notes: learn.add_cb(_Cells())
 
 def fix_program(spec):
-    "What makes a program reproducible that knows nothing of this package, besides the callback"
-    key_new_loaders(spec.seed)
-    if spec.script and b'fastai.text' in Path(spec.script).read_bytes(): sort_vocab()
+    "Do for a program what `reproducible` does for the process that calls it, without its line"
+    with redirect_stdout(None): Session(spec.seed, strict=spec.strict, exact=spec.exact, threads=None).begin()
 
 # %% ../nbs/38_process.ipynb #77ba9226
 _loader_settings = 'num_workers','pin_memory','prefetch_factor','persistent_workers'
@@ -180,14 +176,19 @@ def _take_cores(n):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n])
     torch.set_num_threads(n)
 
-# %% ../nbs/38_process.ipynb #32a245c5
+# %% ../nbs/38_process.ipynb #5e65982e
 def _run_functions(spec):
     sys.path[:] = spec.path
+    if spec.fix: fix_program(spec)
     make_learner,train = pickle.loads(spec.functions)
     params = inspect.signature(make_learner).parameters
     learn = make_learner(**{k:v for k,v in spec.vary.items() if k in params})
     if learn is None: raise ValueError('`make_learner` gave None: return the learner at its end')
     train(learn)
+
+def _run_script(spec):
+    if spec.fix: fix_program(spec)
+    with exact_arithmetic() if spec.exact else nullcontext(): runpy.run_path(spec.script, run_name='__main__')
 
 def _run_notebook(spec):
     try: from execnb.shell import CaptureShell
@@ -195,7 +196,15 @@ def _run_notebook(spec):
     from fastcore.nbio import read_nb
     shell = CaptureShell(mpl_format=None)
     shell.set_path(Path(spec.script).parent.resolve())
+    if spec.fix: fix_program(spec)
+    if spec.exact: _run_cells_in(shell, exact_arithmetic)
     shell.run_all(read_nb(spec.script), exc_stop=True, verbose=True, **_noted(spec, shell))
+
+def _run_cells_in(shell, context):
+    "Run each cell in a new `context()`, entered in the thread that runs cells: a mode of torch holds in one thread only"
+    stack = ExitStack()
+    shell.events.register('pre_run_cell', lambda info: stack.enter_context(context()))
+    shell.events.register('post_run_cell', lambda result: stack.close())
 
 def _noted(spec, shell):
     "What is to be called before and after each cell"
@@ -211,8 +220,7 @@ def run_program(spec):
     sys.path.insert(0, str(script.parent.resolve()))
     launched.update(script=str(script), args=list(spec.args), seed=spec.seed, fix=spec.fix, strict=spec.strict, exact=spec.exact,
                     trace=spec.trace and os.path.abspath(spec.trace))
-    if script.suffix=='.ipynb': _run_notebook(spec)
-    else: runpy.run_path(str(script), run_name='__main__')
+    (_run_notebook if script.suffix=='.ipynb' else _run_script)(spec)
 
 def run_child(
     file # File with a pickled `RunSpec`
@@ -222,13 +230,12 @@ def run_child(
     if spec.seed is not None: set_seed(spec.seed, strict=spec.strict)
     elif spec.strict: make_deterministic(True, False)
     apply_vary(spec.vary)
-    if spec.fix: fix_program(spec)
     if spec.manifest: record_runs(spec.manifest, spec.seed)
     for o in spec.fixed: fixed_sources[o]()
     if spec.files: note_files(spec.files)
     for module,name,args in spec.first: getattr(import_module(module), name)(*args)
     after_init(Learner, partial(equip_learner, spec))
-    with exact_arithmetic() if spec.exact else nullcontext(): (run_program if spec.script else _run_functions)(spec)
+    (run_program if spec.script else _run_functions)(spec)
 
 # %% ../nbs/38_process.ipynb #7955bcef
 def fix_clock():
@@ -307,9 +314,13 @@ def left_behind(
             res.append((kind=='l', path))
     return [path for _,path in sorted(dict.fromkeys(res))]
 
-# %% ../nbs/38_process.ipynb #b42581a7
+# %% ../nbs/38_process.ipynb #e88255c5
 # a file of the user in this folder must not hide a module
-_start = 'import sys; sys.path.remove(""); from fastai_repro.process import run_child; run_child(sys.argv[1])'
+_start = '''import sys,warnings
+sys.path.remove("")
+warnings.filterwarnings("ignore", message=".torch.jit.script. is deprecated")  # fastai's own
+from fastai_repro.process import run_child
+run_child(sys.argv[1])'''
 
 no_trackers = {'WANDB_MODE':'disabled', 'COMET_AUTO_LOG_DISABLE':'1', 'COMET_START_ONLINE':'0', 'COMET_MODE':'disabled',
                'NEPTUNE_MODE':'debug', 'MLFLOW_TRACKING_URI':'sqlite:///:memory:'}

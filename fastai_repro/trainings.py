@@ -1,4 +1,4 @@
-"""The trainings of a program, each with its checkpoint, so that the same command goes on when it was killed.
+"""A checkpoint for each training of a program, so that the same command goes on after a kill
 
 Docs: https://fastai-repro.github.io/fastai_repro/trainings.html.md"""
 
@@ -7,15 +7,16 @@ Docs: https://fastai-repro.github.io/fastai_repro/trainings.html.md"""
 # %% auto #0
 __all__ = ['claim_folder', 'hold_folder', 'Trainings', 'resume_trainings']
 
-# %% ../nbs/62_trainings.ipynb #d4d7ba00
+# %% ../nbs/62_trainings.ipynb #0d760f2f
 import json,os,sys,threading,warnings
 from contextlib import contextmanager,nullcontext
 from functools import wraps
 from pathlib import Path
+from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.schedule import LRFinder
 from fastai.learner import Learner
-from .arguments import fail
+from .terminal import fail
 from .digests import digest
 from .files import atomic_open
 from .callback import ReproCallback
@@ -23,7 +24,7 @@ from .resume import ResumeCallback
 try: import fcntl
 except ImportError: fcntl = None
 
-# %% ../nbs/62_trainings.ipynb #5970598d
+# %% ../nbs/62_trainings.ipynb #afc828d1
 def _taken(folder):
     "Is anything there?"
     return folder.exists() and (not folder.is_dir() or any(not o.name.startswith('.') for o in folder.iterdir()))
@@ -36,13 +37,13 @@ def claim_folder(
     file,name = folder/'command.json',f"`--resume` is {str(folder)!r}, "
     try:
         if file.exists(): then = json.loads(file.read_text())
-        elif _taken(folder): fail(f"{name}where something else is already: pass a new folder")
+        elif _taken(folder): fail(f"{name}which holds something else already: pass a new folder")
         else:
             with atomic_open(file) as f: json.dump(command, f, indent=1)
             return False
     except (OSError,ValueError) as e: fail(f"{name}which can't be used: {e}. Pass a folder where you may write")
     other = ', '.join(k for k,v in command.items() if then.get(k)!=v)
-    if other: fail(f"{name}which belongs to another command, with another {other}: pass another folder, or delete it to start anew")
+    if other: fail(f"{name}which belongs to a command with another {other}: pass another folder, or delete it to start anew")
     print(f'going on with the trainings in {folder}; to start anew, delete it', file=sys.stderr)
     return True
 
@@ -57,7 +58,7 @@ def hold_folder(
     except OSError: fail(f"`--resume` is {str(folder)!r}, where another process is training: wait until it ends, or pass another folder")
     return f
 
-# %% ../nbs/62_trainings.ipynb #6b0a94b4
+# %% ../nbs/62_trainings.ipynb #92e36d68
 def _is_a(cb, cls): return isinstance(cb, cls) or isinstance(cb, type) and issubclass(cb, cls)
 
 class Trainings:
@@ -68,16 +69,16 @@ class Trainings:
     @contextmanager
     def checkpoint(self, call, learn, cbs):
         "Around a training: a list with its `ResumeCallback`, which is empty if it gets none"
-        if self.thread is None: self.thread = threading.get_ident()  # a notebook's cells do not run in the main thread
-        if (os.getpid(),threading.get_ident())!=(self.pid,self.thread):
-            warnings.warn("`--resume`: a training in a thread or process of its own has no number, so it gets no checkpoint and starts "
-                          "anew")
-            yield []
-        elif self.inside: yield []
+        if self.inside or not self._has_number(): yield []
         else:
             self.inside = True
             try: yield self._new(call, learn, [*learn.cbs, *cbs])
             finally: self.inside = False
+
+    def _has_number(self):
+        if self.thread is None: self.thread = threading.get_ident()  # a notebook's cells do not run in the main thread
+        if (os.getpid(),threading.get_ident())==(self.pid,self.thread): return True
+        warnings.warn("`--resume`: a training in another thread or process has no number, so it gets no checkpoint and starts anew")
 
     def _new(self, call, learn, cbs):
         if any(_is_a(o, (LRFinder,ResumeCallback)) for o in cbs): return []
@@ -90,17 +91,18 @@ class Trainings:
         self._compare(path, dict(call=call, weights=digest(learn.model)))
         return [ResumeCallback(path, every=self.every)]
 
-    def _compare(self, path, now):
-        "Refuse a checkpoint of another training; note what this one starts from"
-        file = path.with_suffix('.json')
-        then = json.loads(file.read_text()) if file.exists() and path.exists() else now
-        if then!=now:
-            what = f"is a `{now['call']}`, and not a `{then['call']}` as" if then['call']!=now['call'] else 'starts from other weights than'
-            raise ValueError(f"training {self.n} of this program {what} when {str(path)!r} was begun: the program has changed, or uses a "
-                             "random "
-                             f"source that no seed controls. Pass another folder, or delete {str(path.parent)!r} to start anew")
-        if not path.exists() or not file.exists():
-            with atomic_open(file) as f: json.dump(now, f)
+# %% ../nbs/62_trainings.ipynb #59837de8
+@patch
+def _compare(self:Trainings, path, now):
+    "Refuse a checkpoint of another training; note what this one starts from"
+    file = path.with_suffix('.json')
+    then = json.loads(file.read_text()) if file.exists() and path.exists() else now
+    if then!=now:
+        what = 'starts from other weights than' if then['call']==now['call'] else f"is a `{now['call']}`, and not a `{then['call']}` as"
+        raise ValueError(f"training {self.n} of this program {what} when {str(path)!r} was begun: the program has changed, or uses a "
+                         f"random source that no seed controls. Pass another folder, or delete {str(path.parent)!r} to start anew")
+    if not path.exists() or not file.exists():
+        with atomic_open(file) as f: json.dump(now, f)
 
 # %% ../nbs/62_trainings.ipynb #d6c7c888
 def resume_trainings(
