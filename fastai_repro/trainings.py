@@ -88,7 +88,7 @@ class Trainings:
         self.n += 1
         path = self.folder/f'{self.n:04}.ckpt'
         self._compare(path, dict(call=call, weights=digest(learn.model)))
-        return [ResumeCallback(path, every=self.every)]
+        return [ResumeCallback(path, every=self.every).of_command(self.folder)]
 
     def _compare(self, path, now):
         "Refuse a checkpoint of another training; note what this one starts from"
