@@ -345,7 +345,7 @@ def _after_step(self:TraceCallback, row):
     row['after'] = generator_states()
     self._n_steps += 1
 
-# %% ../nbs/34_trace.ipynb #c8b665d0
+# %% ../nbs/34_trace.ipynb #e7385d8d
 def _number(o):
     try: o = float(o)
     except (TypeError,ValueError): return str(o)
@@ -354,7 +354,14 @@ def _number(o):
 def _metrics(learn):
     "The last row of the recorder, by name"
     recorder = getattr(learn, 'recorder', None)
-    return dict(zip(recorder.metric_names[1:], map(_number, learn.final_record))) if recorder and hasattr(learn, 'final_record') else {}
+    if not recorder or not hasattr(learn, 'final_record'): return {}
+    names,n = list(recorder.metric_names[1:]),1 + len(recorder.metrics)*bool(recorder.train_metrics)
+    if recorder.add_time: names.pop()
+    train,valid = names[:n],names[n:] if recorder.valid_metrics and not getattr(recorder, 'cancel_valid', False) else []
+    if getattr(recorder, 'cancel_train', False): train = []
+    row = list(map(_number, learn.final_record))
+    if len(row)==len(train)+len(valid): return dict(zip([*train, *valid], row))
+    return {**{k:_number(recorder.smooth_loss.value) for k in train[:1]}, **(dict(zip(valid, row[-len(valid):])) if valid else {})}
 
 @patch
 def after_epoch(self:TraceCallback):
