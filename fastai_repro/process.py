@@ -9,7 +9,7 @@ __all__ = ['run_settings', 'fixed_sources', 'no_trackers', 'RunSpec', 'CellCallb
            'record_runs', 'apply_vary', 'run_program', 'run_child', 'fix_clock', 'fix_system', 'fix_seeds',
            'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress', 'traced_run', 'failure_text']
 
-# %% ../nbs/38_process.ipynb #56cdd0c6
+# %% ../nbs/38_process.ipynb #7573ce5e
 import inspect,io,itertools,os,pickle,random,runpy,subprocess,sys,time
 from contextlib import nullcontext
 from dataclasses import dataclass,field
@@ -36,7 +36,7 @@ from .manifest import RunWriter
 from .cells import CellNotes
 from .callback import ReproCallback
 from .trace import TraceCallback
-from .traces import steps_in
+from .divergence import steps_in
 
 # %% ../nbs/38_process.ipynb #786fe568
 @dataclass

@@ -8,7 +8,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/verification.html.md"""
 __all__ = ['Verdict', 'run_name', 'verify_program', 'check_steps', 'check_vary', 'verify', 'assert_reproducible',
            'assert_worker_invariant']
 
-# %% ../nbs/39_verification.ipynb #cd36b3e5
+# %% ../nbs/39_verification.ipynb #516a83da
 import inspect,itertools,json,os,shlex,sys,tempfile,time
 from dataclasses import dataclass,field
 from functools import partial
@@ -21,7 +21,9 @@ from fastcore.xdg import xdg_cache_home
 from fastai.learner import Learner
 from .cells import generators_name,read_notes,suspect_cells
 from .trace import trace_levels
-from .traces import Divergence,explain,first_difference,results_of,steps_in,variable_words
+from .divergence import Divergence,results_of,steps_in
+from .reasons import explain,variable_words
+from .traces import first_difference
 from .leftovers import carried_on,left_behind
 from .process import ProgramFailed,RunSpec,pickle_functions,run_settings,traced_run
 
