@@ -1,6 +1,6 @@
 """Does one line at the top of a notebook make every training in it repeat?
 
-    python benchmarks/one_line.py FOLDER [--only NAMES] [--out F.md]
+    python benchmarks/one_line.py FOLDER [--only NAMES] [--jobs 1] [--out F.md]
 
 Five notebooks of fastai's course and book, taken from FOLDER, which is to hold them as `course22/NAME.ipynb` (github.com/fastai/course22)
 and `fastbook/NAME.ipynb` (the folder `clean` of github.com/fastai/fastbook). Their cells are run as they are, but for three things: data
@@ -20,6 +20,7 @@ at its end. With the line each training cell is to have one digest, however ofte
 """
 import json,os,random,subprocess,sys,tempfile,types
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from fastcore.script import call_parse
 here = Path(__file__).resolve().parent
@@ -204,7 +205,7 @@ def run_one(name, file, way, top, trainings):
         out = Path(d)/'out.json'
         (Path(d)/'spec.json').write_text(json.dumps(dict(name=name, file=str(file), way=way, top=top, trainings=trainings, out=str(out))))
         p = subprocess.run([sys.executable, str(here/'one_line.py'), 'child', f'{d}/spec.json'], cwd=d, capture_output=True, text=True)
-        if p.returncode: sys.exit(f'{name}, {way}:\n{p.stdout[-3000:]}\n{p.stderr[-6000:]}')
+        if p.returncode: raise SystemExit(f'{name}, {way}:\n{p.stdout[-3000:]}\n{p.stderr[-6000:]}')
         return {int(k):v for k,v in json.loads(out.read_text()).items()}
 
 ways = 'whole','again whole','again','other order','peek'
@@ -250,18 +251,20 @@ if len(sys.argv)==3 and sys.argv[1]=='child':
 def main(
     folder:str, # Folder with `course22` and `fastbook`
     only:str='', # Parts of names, with commas; default: all notebooks
+    jobs:int=1, # How many runs at once
     out:str=None, # File for the tables
 ):
     "Run the notebooks with and without the line, and compare the digests of each training cell"
     names = [o for o in books if not only or any(p in o for p in only.split(','))]
-    results = {}
-    for name in names:
-        file = Path(folder).resolve()/f'{name}.ipynb'
+    files = {o:Path(folder).resolve()/f'{o}.ipynb' for o in names}
+    for file in files.values():
         if not file.exists(): sys.exit(f'{file} is not there: take it from the repository that the head of this script names')
-        results[name] = {top:results_of(name, file, top) for top in tops}
-        head = '# One line at the top of a notebook', 'Made by `benchmarks/one_line.py`, which says what is run.'
-        text = '\n\n'.join([*head, table(results), '## Each cell', cells_table(results)])
-        if out: Path(out).write_text(text+'\n')
+    with ThreadPoolExecutor(jobs) as pool:
+        found = {(name,top):pool.submit(results_of, name, files[name], top) for name in names for top in tops}
+        results = {name:{top:found[name,top].result() for top in tops} for name in names}
+    head = '# One line at the top of a notebook', 'Made by `benchmarks/one_line.py`, which says what is run.'
+    text = '\n\n'.join([*head, table(results), '## Each cell', cells_table(results)])
+    if out: Path(out).write_text(text+'\n')
     print(text)
     bad = [f'{name} {i}' for name,o in results.items() for i,runs in o['the line'].items() if _distinct(runs)!=1]
     sys.exit(f'more than one digest: {bad}' if bad else 0)

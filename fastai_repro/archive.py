@@ -1,4 +1,4 @@
-"""The code of a run beside its manifest, and what else is needed to run it again
+"""The code of a run, kept next to its manifest, and what else is needed to run it again.
 
 Docs: https://fastai-repro.github.io/fastai_repro/archive.html.md"""
 
@@ -6,8 +6,8 @@ Docs: https://fastai-repro.github.io/fastai_repro/archive.html.md"""
 
 # %% auto #0
 __all__ = ['launched', 'next_run', 'Sources', 'sources_of', 'Refused', 'installed', 'used_packages', 'installed_digests',
-           'index_options', 'locked_packages', 'lock', 'archive_path', 'notebook_cells', 'write_archive', 'Archive',
-           'read_archive', 'source_lines', 'unpack']
+           'index_options', 'locked_packages', 'lock', 'archive_path', 'git_output', 'notebook_cells', 'write_archive',
+           'Archive', 'source_lines', 'unpack', 'read_archive']
 
 # %% ../nbs/24_archive.ipynb #750eed77
 import ast,io,itertools,json,os,re,stat,subprocess,sys,zipfile
@@ -22,8 +22,8 @@ from .credentials import find_credentials,masked
 from .files import atomic_open
 from .record import RunManifest
 
-# %% ../nbs/24_archive.ipynb #51c163f4
-launched = dict(cwd=os.getcwd())  # how this process was told to run a program: seed, fix, strict, trace, script, args
+# %% ../nbs/24_archive.ipynb #0405f45b
+launched = dict(cwd=os.getcwd())  # how this process was asked to run a program: seed, fix, strict, trace, script, args
 _runs = itertools.count(1)
 
 def next_run(
@@ -31,12 +31,12 @@ def next_run(
     "The number of a run in this process"
     return next(_runs)
 
-# %% ../nbs/24_archive.ipynb #d8120ec0
+# %% ../nbs/24_archive.ipynb #8c3af8cb
 _settings = {'.toml','.yaml','.yml','.json','.cfg','.ini'}
-_most_source,_most_settings,_most = 1_000_000,64_000,5_000_000  # bytes of a file of code, of a file of settings, and of an archive
+_most_source,_most_settings,_most = 1_000_000,64_000,5_000_000  # bytes of a code file, of a settings file, and of an archive
 
 def _strings(source):
-    "The strings in a program, f-strings left out"
+    "The strings in a program, without f-strings"
     try: nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError): return set()
     found = {o.value for o in nodes if isinstance(o, ast.Constant) and isinstance(o.value, str)}
@@ -49,7 +49,7 @@ def _code_of(path, data):
     except (ValueError, KeyError, TypeError): return ''
 
 def _without_outputs(data):
-    "A notebook as it is before it runs: outputs hold data"
+    "A notebook without its outputs, which can hold data"
     nb = json.loads(data)
     for o in nb['cells']:
         if o['cell_type']=='code': o.update(outputs=[], execution_count=None)
@@ -60,7 +60,7 @@ def _exists(path):
     except (OSError, ValueError): return False
 
 def _named_files(names, folders):
-    "What exists of `names`, as pairs of name and path; files of settings are also looked for in the folders named, and in the two above"
+    "Pairs of name and path for those `names` that exist; settings files are also searched in folders among `names`, and two levels up"
     names = sorted(n for n in names if n.strip('./ '))
     inside = [d/n for n in names if len(n)<60 for d in folders if _exists(d/n) and (d/n).is_dir()]
     above = [x for d in folders for x in list(d.parents)[:2]]
@@ -69,7 +69,7 @@ def _named_files(names, folders):
         found = next((d/n for d in places if _exists(d/n)), None)
         if found: yield n,Path(os.path.abspath(found))
 
-# %% ../nbs/24_archive.ipynb #c06f8439
+# %% ../nbs/24_archive.ipynb #27e936a6
 @dataclass
 class Sources:
     "The files of a program: what is taken, what is not, and what it reads"
@@ -78,7 +78,7 @@ class Sources:
     inputs:dict=field(default_factory=dict) # Path by the name in the code
 
     def add(self, path, most):
-        "Take a file, unless it is too long or holds a credential"
+        "Take a file, unless it is too long or contains a credential"
         path = os.path.abspath(path)
         if path in self.files or path in self.left_out: return
         try: data = Path(path).read_bytes()
@@ -100,7 +100,7 @@ def sources_of(
     modules:dict, # Files of the user's modules by name
     args=(), # The program's arguments
     folders=(), # Folders where relative names count
-    known:Sources=None, # What was found before; it is kept as it was
+    known:Sources=None, # What was read before; it stays as it was
 )->Sources:
     "The files that a program consists of"
     res = known or Sources()
@@ -113,14 +113,14 @@ def sources_of(
         elif str(p) not in res.files and str(p) not in res.left_out and p.suffix not in ('.py','.ipynb'): res.inputs[n] = str(p)
     return res
 
-# %% ../nbs/24_archive.ipynb #25b88b92
+# %% ../nbs/24_archive.ipynb #4c4529b0
 class Refused(ValueError):
-    "What can't be run again, and what to do about it"
+    "Something that can't be run again, and what to do about it"
 
 def _plain(name): return re.sub(r'[-_.]+', '-', name).lower()
 
 def _files_in(text):
-    "The lines of a `RECORD` but for what an installer writes itself"
+    "The lines of a `RECORD`, without what an installer writes itself"
     return [o for o in text.splitlines() if o[:2]!='..' and '.dist-info/' not in o and '__pycache__' not in o and '.pth,' not in o]
 
 @dataclass
@@ -129,11 +129,11 @@ class _Distribution:
     record:str
 
     def tops(self):
-        "The modules, folders and files in it"
+        "Its top-level modules, folders and files"
         return {o.partition('/')[0].partition('.')[0] for o in self.record.splitlines()}
 
     def digest(self):
-        "Of its files, by their hashes"
+        "Digest of its files, from their hashes"
         lines = _files_in(self.record)
         return blake2b('\n'.join(sorted(lines)).encode(), digest_size=8).hexdigest() if lines else ''
 
@@ -144,7 +144,7 @@ class _Distribution:
             m = re.match(r'([\w.-]+) *(?:\[([^\]]*)\])?', o)
             if m and (extra in asked if extra else not asked): yield _plain(m[1]),[x.strip() for x in (m[2] or '').split(',') if x.strip()]
 
-# %% ../nbs/24_archive.ipynb #00a18002
+# %% ../nbs/24_archive.ipynb #70c1cda3
 @lru_cache(maxsize=1)
 def _installed(key):
     res = {}
@@ -162,7 +162,7 @@ def installed(
 def used_packages(
     modules=None, # Names of modules; default: those that are loaded
 )->list: # Names of distributions, sorted
-    "The distributions whose modules are loaded, and what they require"
+    "The distributions whose modules are loaded, and those that they require"
     have,tops = installed(),{o.partition('.')[0] for o in (sys.modules if modules is None else modules)}
     todo,seen = [(n,'') for n,o in have.items() if o.tops() & tops or n=='fastai-repro'],set()
     while todo:
@@ -205,12 +205,12 @@ def index_options(
     "Where pip and uv look for packages on this machine, if that was set"
     return {k:[masked(o) for o in v] for k,v in {**_from_files(), **_from_variables()}.items()}
 
-# %% ../nbs/24_archive.ipynb #a3a84099
+# %% ../nbs/24_archive.ipynb #6aa005ea
 _repository = re.compile(r'(git|hg|svn|bzr)\+(https|ssh)://[^\s;#]+@[0-9a-f]{7,64}')
-_again = 'get the record again from where it is from'
+_again = 'get the record again from where you got it'
 
 def _line(name, v):
-    "A line for a distribution; what a record may not say is refused, since an installer will read it"
+    "A line for a distribution; anything unexpected is refused, since an installer will read it"
     version,_,origin = v.removesuffix(' (local)').partition(' @ ')
     if not re.fullmatch(r'[\w.-]+', name) or not re.fullmatch(r'[\w.!+-]+', version) or origin and not _repository.fullmatch(origin):
         raise Refused(f"the record names a package {name[:60]!r} with version {v[:100]!r}, which no installer should read: {_again}")
@@ -218,13 +218,13 @@ def _line(name, v):
     return f'{name} @ {origin}' if origin else f'{name}=={v}'
 
 def locked_packages(self, all=False):
-    "Version by name: what the run used if the record tells, else everything"
+    "Version by name: what the run used, if the record says so, else everything"
     packages = {k.split('.', 1)[1]:v for k,v in self.fields.items() if k.startswith('packages.')}
     used = self.fields.get('code.packages')
     return {k:v for k,v in packages.items() if all or used is None or k in used}
 
 def lock(self,
-    all:bool=False, # All that was installed? Default: what the run used, if the record tells
+    all:bool=False, # All that was installed? Default: what the run used, if the record says so
 )->str: # For `pip install --no-deps -r` and `uv pip install --no-deps -r`
     "The environment of the run, pinned: Python, where packages came from, and exact versions"
     f,packages = self.fields,locked_packages(self, all)
@@ -234,7 +234,7 @@ def lock(self,
     return '\n'.join([head, *_index_lines(f, packages), *(_line(*o) for o in sorted(packages.items()))]) + '\n'
 
 def _index_lines(f, packages):
-    "Where the packages came from, without what holds a credential"
+    "Where the packages came from, without URLs that contain a credential"
     local = f['torch.version'].partition('+')[2]
     torchs = [f'--extra-index-url https://download.pytorch.org/whl/{local}'] if local and '+' in packages.get('torch', '') else []
     index = {k:v for k,v in (f.get('code.index') or {}).items() if k in ('index-url','extra-index-url')}
@@ -242,11 +242,11 @@ def _index_lines(f, packages):
 
 RunManifest.lock = lock
 
-# %% ../nbs/24_archive.ipynb #b3ed4f19
+# %% ../nbs/24_archive.ipynb #049a7df8
 def archive_path(
     path:str|Path # File of a manifest
 )->Path:
-    "Where its archive lies"
+    "The file of its archive"
     return Path(path).with_suffix('.code.zip')
 
 def _digest(data): return blake2b(data, digest_size=16).hexdigest()
@@ -261,18 +261,27 @@ def _zipped(members):
             z.writestr(info, data)
     return f.getvalue()
 
+# %% ../nbs/24_archive.ipynb #09f362ad
+def git_output(
+    folder, # Folder in a repository
+    *args, # A git command that changes nothing
+    seconds:int=20, # Time that it may take
+)->bytes|None:
+    "What the command prints; None if it fails"
+    cmd = ['git', '-C', str(folder), '-c', 'core.fsmonitor=false', '-c', 'core.quotepath=false', *args]
+    env = {**os.environ, 'GIT_OPTIONAL_LOCKS':'0', 'LC_ALL':'C'}
+    try: r = subprocess.run(cmd, capture_output=True, timeout=seconds, env=env, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired): return None
+    return r.stdout if r.returncode==0 else None
+
 def _patch(folder):
-    "What differs from the commit, of source alone; empty where there is no git"
+    "Changes in source files since the last commit; empty without git"
     only = [f'*{o}' for o in ('.py','.toml','.yaml','.yml','.cfg','.ini')]
-    cmd = ['git', '-C', str(folder), '-c', 'core.fsmonitor=false', 'diff', '--no-ext-diff', '--no-textconv', 'HEAD', '--', *only]
-    env = {**os.environ, 'GIT_OPTIONAL_LOCKS':'0'}
-    try: r = subprocess.run(cmd, capture_output=True, timeout=10, env=env, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired): return b''
-    if r.returncode!=0 or len(r.stdout)>_most_source: return b''
-    return b'' if find_credentials(r.stdout.decode('utf-8', 'replace')) else r.stdout
+    data = git_output(folder, 'diff', '--no-ext-diff', '--no-textconv', 'HEAD', '--', *only, seconds=10) or b''
+    return b'' if len(data)>_most_source or find_credentials(data.decode('utf-8', 'replace')) else data
 
 def _masked_args(args):
-    "Arguments without credentials, and the numbers of those that had one"
+    "Arguments without credentials, and the positions of those that had one"
     safe = masked(list(args))
     return safe,[i for i,(a,b) in enumerate(zip(args, safe)) if a!=b]
 
@@ -281,7 +290,6 @@ def _own_digest():
     files = sorted(Path(find_spec('fastai_repro').origin).parent.glob('*.py'))
     return _digest(b'\0'.join(o.name.encode() + b'\0' + o.read_bytes() for o in files))
 
-# %% ../nbs/24_archive.ipynb #444bec3e
 def notebook_cells():
     "The cells of a live notebook that were executed, in their order; None elsewhere"
     shell = getattr(sys.modules.get('IPython'), 'get_ipython', lambda: None)()
@@ -298,20 +306,20 @@ def _import_folders(modules):
         return os.path.abspath(Path(file).parents[up]) if up<len(Path(file).parents) else os.path.dirname(os.path.abspath(file))
     return list(dict.fromkeys(root(*o) for o in modules.items()))
 
-# %% ../nbs/24_archive.ipynb #e5a437b9
+# %% ../nbs/24_archive.ipynb #c8149f25
 _options = 'seed','fix','strict','trace'  # of `fastai-repro-run`
 
 @dataclass
 class _Program:
     "A program as it was started"
-    script:str # Its file, or the one that its cells would have
+    script:str # Its file, or the file that its cells would be in
     args:list
     cells:list|None # Of a live notebook
-    folders:list # From which modules were imported
+    folders:list # Folders that modules were imported from
 
     @classmethod
     def of(cls, script, modules, args):
-        "The program of this process, or None where neither a file nor cells are known"
+        "The program of this process, or None if neither a file nor cells are known"
         script = launched.get('script') or script
         cells = None if 'script' in launched or script and not str(script).endswith('.ipynb') else notebook_cells()
         if not cells and not (script and os.path.isfile(script)): return None
@@ -322,7 +330,7 @@ class _Program:
     def folder(self): return os.path.dirname(self.script)
 
     def sources(self, modules, known, but):
-        "Its files; `but` is the folder of the record, which is no input"
+        "Its files; `but` is the folder of the record, which is not an input"
         known = known or Sources()
         if self.cells: known.files[self.script] = _notebook(self.cells)
         res = sources_of(self.script, modules, self.args, [launched['cwd'], self.folder], known)
@@ -330,7 +338,7 @@ class _Program:
         return res
 
     def meta(self, found, rel):
-        "How it was started, with places as `rel` gives them"
+        "How it was started, with paths made relative by `rel`"
         args,hidden = _masked_args(self.args)
         started = dict(script=Path(os.path.relpath(self.script, launched['cwd'])).as_posix(), cwd=rel(launched['cwd']), was=launched['cwd'],
             args=args, masked=hidden, path=[rel(o) for o in self.folders], run={k:launched[k] for k in _options if k in launched})
@@ -338,20 +346,20 @@ class _Program:
             python=sys.version.split()[0], packages=installed_digests(used_packages()), ours=_own_digest())
         return dict(format=1, **started, **needed)
 
-# %% ../nbs/24_archive.ipynb #ec4c311b
+# %% ../nbs/24_archive.ipynb #9e2b6ede
 def write_archive(
     path:str|Path, # File of the manifest
-    script:str|None, # Script or notebook, if that is known
+    script:str|None, # Script or notebook, if known
     modules:dict, # Files of the user's modules by name
     args=None, # The program's arguments; default: as it was started
-    number:int=1, # Of the run in its process
-    items:dict=None, # Names, and what is known of the contents, of the data's items
+    number:int=1, # Number of the run in its process
+    items:dict=None, # Names of the data's items, and what is known of their contents
     known:Sources=None, # What was read before
-)->tuple: # Fields for the manifest, and what was read
-    "Write `NAME.code.zip` beside a manifest, whole or not at all"
+)->tuple: # Fields for the manifest, and the files that were read
+    "Write `NAME.code.zip` next to a manifest, completely or not at all"
     program = _Program.of(script, modules, args)
     if program is None:
-        return _left_out('the program', 'there is no script or notebook: it was typed in, or its file is not known'),known
+        return _left_out('the program', 'there is no script or notebook: it was typed in, or its file is unknown'),known
     found = program.sources(modules, known, os.path.dirname(os.path.abspath(path)))
     base = os.path.commonpath([launched['cwd'], *program.folders, *map(os.path.dirname, (program.script, *found.files))])
     rel = lambda o: Path(os.path.relpath(o, base)).as_posix()
@@ -365,14 +373,14 @@ def write_archive(
 def _left_out(what, why): return {'code.archive':None, 'code.left_out':{what:why}}
 
 def _packed(members, meta, items, patch):
-    "The bytes of an archive, without the list of items where that makes it too big"
+    "The bytes of an archive, without the list of items if that makes it too big"
     members['record/replay.json'] = json.dumps(meta, indent=1, sort_keys=True).encode()
     if patch: members['record/changes.patch'] = patch
     if not items: return _zipped(members)
     data = _zipped({**members, 'record/items.json':json.dumps(items).encode()})
     return data if len(data)<=_most else _zipped(members)
 
-# %% ../nbs/24_archive.ipynb #df5e666e
+# %% ../nbs/24_archive.ipynb #e7e8a740
 _most_unpacked,_most_files = 64_000_000,5_000
 
 def _check_member(info, seen):
@@ -381,13 +389,13 @@ def _check_member(info, seen):
     kind = stat.S_IFMT(info.external_attr>>16)
     if any(o in name for o in '\\\0:') or name.startswith('/') or '..' in parts or not parts or parts[0] not in ('code','record'):
         return 'names a path outside of its folder'
-    if kind not in (0, stat.S_IFREG) or info.is_dir(): return 'is a link or no ordinary file'
+    if kind not in (0, stat.S_IFREG) or info.is_dir(): return 'is a link or not an ordinary file'
     if info.flag_bits & 1: return 'is encrypted'
     if name.lower() in seen: return 'is there twice'
     seen.add(name.lower())
     return None
 
-_from_there = 'get it again from where the record is from'
+_from_there = 'get it again from where you got the record'
 _not_ours = 'it was not written by this package'
 _unreadable = zipfile.BadZipFile,ValueError,NotImplementedError,EOFError
 
@@ -408,7 +416,7 @@ def _members(data):
         if left<0: raise Refused(f"the archive unpacks to more than {_most_unpacked:,} bytes: {_not_ours}")
     return res
 
-# %% ../nbs/24_archive.ipynb #f4b337bc
+# %% ../nbs/24_archive.ipynb #9f8d9338
 @dataclass
 class Archive:
     "What an archive holds"
@@ -421,47 +429,18 @@ def _is_place(o): return isinstance(o, str) and not PurePosixPath(o).is_absolute
 def _inside(o): return _is_place(o) and not os.path.normpath(o).startswith('..')
 
 def _check_meta(m):
-    "Are all places inside of the folder, and of the right types?"
+    "Are all paths inside the folder, and all values of the right type?"
     if not isinstance(m, dict) or m.get('format')!=1: return False
     if not isinstance(m.get('path'), list) or not all(map(_inside, [m.get('cwd'), *m['path']])): return False
     if not _is_place(m.get('script')) or not _inside(os.path.join(m['cwd'], m['script'])): return False
     if not isinstance(m.get('args'), list) or not all(isinstance(o, str) for o in m['args']): return False
     return all(isinstance(m.get(k), dict) for k in ('run','inputs','left_out','packages')) and type(m.get('number')) is int
 
-# %% ../nbs/24_archive.ipynb #88e77c76
-def read_archive(
-    path:str|Path, # File of the manifest
-    digest:str, # What the record says
-)->Archive:
-    "Read the archive of a record, and refuse any other; nothing of it is executed"
-    file = archive_path(path)
-    members = _members(_read_whole(file, path, digest))
-    try:
-        meta = json.loads(members['record/replay.json'])
-        items = json.loads(members['record/items.json']) if 'record/items.json' in members else None
-    except (KeyError, ValueError, RecursionError):
-        raise Refused(f"{file.name} does not tell how the program was started: {_not_ours}") from None
-    if not _check_meta(meta):
-        raise Refused(f"{file.name} was written by another version of this package, or not by it: replay it with the version in the record")
-    return Archive(meta, {k.removeprefix('code/'):v for k,v in members.items() if k.startswith('code/')}, items, file.stat().st_size)
-
-def _read_whole(file, path, digest):
-    "The bytes of the archive of this record"
-    if not file.is_file():
-        raise Refused(f"there is no {file.name} beside {Path(path).name}: put it there, "
-            "or record the run with `ReproCallback(manifest=..., code=True)`")
-    size = file.stat().st_size
-    if size>_most_unpacked: raise Refused(f"{file.name} has {size:,} bytes, more than any that this package writes: {_from_there}")
-    data = file.read_bytes()
-    if _digest(data)!=digest:
-        raise Refused(f"{file.name} is not the archive of this record: it was cut off, edited or belongs to another: {_from_there}")
-    return data
-
 def source_lines(
     archive:Archive,
     text:str, # What to look for
 )->list: # File and line
-    "Where a text stands in the code"
+    "Where a text occurs in the code"
     return [f'{k}, line {i}' for k,v in archive.files.items() for i,l in enumerate(_code_of(k, v).splitlines(), 1) if text in l]
 
 def unpack(
@@ -474,3 +453,33 @@ def unpack(
         (folder/k).parent.mkdir(parents=True, exist_ok=True)
         with open(folder/k, 'xb') as f: f.write(v)
     for o in (archive.meta['cwd'], *archive.meta['path']): (folder/o).mkdir(parents=True, exist_ok=True)
+
+# %% ../nbs/24_archive.ipynb #076b6f84
+def read_archive(
+    path:str|Path, # File of the manifest
+    digest:str, # What the record says
+)->Archive:
+    "Read the archive of a record, and refuse any other; nothing of it is executed"
+    file = archive_path(path)
+    members = _members(_read_whole(file, path, digest))
+    try:
+        meta = json.loads(members['record/replay.json'])
+        items = json.loads(members['record/items.json']) if 'record/items.json' in members else None
+    except (KeyError, ValueError, RecursionError):
+        raise Refused(f"{file.name} does not say how the program was started: {_not_ours}") from None
+    if not _check_meta(meta):
+        raise Refused(f"{file.name} was written by another version of this package, or by something else: "
+            "replay it with the version in the record")
+    return Archive(meta, {k.removeprefix('code/'):v for k,v in members.items() if k.startswith('code/')}, items, file.stat().st_size)
+
+def _read_whole(file, path, digest):
+    "The bytes of the archive of this record"
+    if not file.is_file():
+        raise Refused(f"there is no {file.name} next to {Path(path).name}: put it there, "
+            "or record the run with `ReproCallback(manifest=..., code=True)`")
+    size = file.stat().st_size
+    if size>_most_unpacked: raise Refused(f"{file.name} has {size:,} bytes, more than any that this package writes: {_from_there}")
+    data = file.read_bytes()
+    if _digest(data)!=digest:
+        raise Refused(f"{file.name} is not the archive of this record: it was cut off, edited or belongs to another record: {_from_there}")
+    return data

@@ -1,4 +1,4 @@
-"""The state of a notebook after each of its cells: what its variables and the generators are, as short hashes.
+"""Note the variables and generators of a notebook after each cell, as short hashes.
 
 Docs: https://fastai-repro.github.io/fastai_repro/cells.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/cells.html.md"""
 # %% auto #0
 __all__ = ['generators_name', 'value_hash', 'reached_names', 'names_in', 'CellNotes', 'read_notes', 'Suspects', 'suspect_cells']
 
-# %% ../nbs/29_cells.ipynb #79960666
+# %% ../nbs/29_cells.ipynb #b19795d5
 import ast,json,math,os,pickle,time
 from contextlib import suppress
 from dataclasses import dataclass,field
@@ -15,6 +15,7 @@ from pathlib import Path,PurePath
 import numpy as np
 import torch
 from torch import nn
+from fastcore.basics import patch
 from xxhash import xxh3_64_hexdigest
 from .streams import stream_key
 from .seed import seed_all
@@ -22,21 +23,21 @@ from .objects import Generators,is_atom,is_generator,parts_of,walk_objects
 from .rehearsal import bits_of
 from .fingerprint import generator_states
 
-# %% ../nbs/29_cells.ipynb #12345735
+# %% ../nbs/29_cells.ipynb #f8f3aa6b
 _most = 0.25 # seconds for a variable
-_rate = 2e9 # bytes that are read in a second
-_each = 10_000 # what reading a single value costs, in bytes
+_rate = 2e9 # bytes that can be read in a second
+_each = 10_000 # cost of reading one value, in bytes
 _simple = {int,float,str,bool}
 
 def _columns(o):
-    "The index and the columns of a table of pandas as arrays or lists; None if `o` is none"
+    "The index and the columns of a table of pandas as arrays or lists; None if `o` is not a table"
     if type(o).__module__.split('.')[0]!='pandas' or not hasattr(o, 'memory_usage'): return None
     series = [o.iloc[:,i] for i in range(o.shape[1])] if o.ndim==2 else [o]
     arrays = [x.to_numpy() for x in (getattr(o, 'index', None), *series) if x is not None]
     return [a.tolist() if a.dtype==object else a for a in arrays]
 
 def _many(parts, most):
-    "The sum of the work; None if one of them has no bits"
+    "The sum of the work; None if one part has no bits"
     total = _each
     for o in parts:
         n = _work(o, most-total)
@@ -44,7 +45,7 @@ def _many(parts, most):
     return total
 
 def _work(o, most=math.inf):
-    "How many bytes there are to read, about; None if `o` holds something that has no bits. The count ends above `most`"
+    "About how many bytes must be read; None if something in `o` has no bits. Stops counting above `most`"
     if isinstance(o, (torch.Tensor,np.ndarray)): return None if getattr(o, 'dtype', None)==object else 5*_each+o.nbytes
     if isinstance(o, (str,bytes)): return _each+len(o)
     if o is None or isinstance(o, (bool,int,float,complex,np.generic,PurePath)): return _each
@@ -55,6 +56,7 @@ def _work(o, most=math.inf):
     if isinstance(o, (list,tuple)) and set(map(type, o))<=_simple: return _each + 400*len(o)
     if isinstance(o, (list,tuple,set,frozenset)): return _many(o, most)
 
+# %% ../nbs/29_cells.ipynb #31a24883
 def _pieces(o):
     if isinstance(o, nn.Module): return o.state_dict()
     if is_generator(o): return Generators(dict(o=o)).states()
@@ -63,8 +65,8 @@ def _pieces(o):
 
 def value_hash(
     o, # Value of a variable
-    seconds:float=math.inf, # That reading it may take, about
-)->str: # 16 hex digits; None for what has no bits, or too many
+    seconds:float=math.inf, # Time that reading may take
+)->str: # 16 hex digits; None for a value without bits
     "The bits of a value; raises `TimeoutError` if reading it would take longer than `seconds`"
     model = getattr(o, 'model', None)
     if isinstance(model, nn.Module) and hasattr(o, 'dls'): o = model  # a learner
@@ -74,29 +76,29 @@ def value_hash(
     if work>limit: raise TimeoutError
     return xxh3_64_hexdigest(f'{type(o).__name__} {bits_of(_pieces(o))!r}'.encode('utf-8', 'surrogatepass'))
 
-# %% ../nbs/29_cells.ipynb #faad65f8
+# %% ../nbs/29_cells.ipynb #f739a998
 def reached_names(
     root, # A learner
     namespace:dict, # Variables by name
-)->list: # Names of those that it holds or whose name its code uses
+)->list: # Names of those that it holds or that its code uses
     "Which variables does `root` lead to?"
     ids,names = set(),set()
     for path,o in walk_objects(dict(root=root)):
         ids.add(id(o))
-        with suppress(Exception):  # an object whose attributes can't be had
+        with suppress(Exception):  # an object whose attributes can't be read
             for step,x in parts_of(o):
                 if step.startswith(':'): names.add(step[1:])
-                if is_atom(x) and not isinstance(x, (bool,int,str,bytes,type(None))): ids.add(id(x))  # small ones are shared
+                if is_atom(x) and not isinstance(x, (bool,int,str,bytes,type(None))): ids.add(id(x))  # Python shares small ones
     return [n for n,v in namespace.items() if not n.startswith('_') and (id(v) in ids or n in names)]
 
-# %% ../nbs/29_cells.ipynb #a0f1562e
+# %% ../nbs/29_cells.ipynb #13d58931
 def _base(o):
     "The name at the beginning of `a.b[0].c`"
     while isinstance(o, (ast.Attribute,ast.Subscript,ast.Starred)): o = o.value
     return [o.id] if isinstance(o, ast.Name) else []
 
 def _parsed(source):
-    "The code of a cell; without its magics, if it has some"
+    "The code of a cell, without its magics"
     with suppress(SyntaxError): return ast.parse(source)
     with suppress(SyntaxError): return ast.parse('\n'.join(l for l in source.splitlines() if not l.lstrip().startswith(('%','!'))))
     return ast.Module(body=[], type_ignores=[])
@@ -104,14 +106,14 @@ def _parsed(source):
 def names_in(
     source:str # Code of a cell
 )->tuple: # Two sets
-    "The names that the code reads, and those that it makes or sets something of"
+    "The names that the code reads, and those that it makes or changes"
     nodes = list(ast.walk(_parsed(source)))
     reads = {o.id for o in nodes if isinstance(o, ast.Name) and isinstance(o.ctx, ast.Load)}
     makes = {n for o in nodes if isinstance(getattr(o, 'ctx', None), ast.Store) for n in _base(o)}
     return reads,makes | {o.name for o in nodes if isinstance(o, (ast.FunctionDef,ast.ClassDef))}
 
-# %% ../nbs/29_cells.ipynb #ec86561c
-generators_name = '(generators)' # stands for all global generators
+# %% ../nbs/29_cells.ipynb #e2f310b0
+generators_name = '(generators)' # the name of all global generators together
 _unchanging = {int,float,complex,str,bytes,bool,type(None)}
 
 class CellNotes:
@@ -120,12 +122,12 @@ class CellNotes:
         file, # File to write
         namespace, # Function without arguments that gives the variables
         pin:tuple=None, # Cell, name of a variable, and file for its value
-        share:float=0.01, # Of the notebook's time
-        least:float=0.1, # Seconds that the notes may always take
+        share:float=0.01, # Largest part of the notebook's time
+        least:float=0.1, # Seconds that the notes may take in any case
     ):
         self.file,self.namespace,self.pin,self.share,self.least = Path(file),namespace,pin,share,least
         self.cell,self.names,self.reached,self.busy,self.start,self.seen = 0,((),()),[],0.,time.perf_counter(),set(namespace())
-        self.plain = {}  # of numbers and texts: the object, and its hash
+        self.plain = {}  # numbers and strings: the object and its hash
         self._note({}, [])
 
     def begin(self, source):
@@ -147,51 +149,59 @@ class CellNotes:
         self._write(dict(kind='fit', cell=self.cell, names=sorted(self.names[0]), reached=self.reached))
         self.busy += time.thread_time()-start
 
-    def _variables(self): return {k:v for k,v in self.namespace().items() if k not in self.seen and not k.startswith('_')}
+# %% ../nbs/29_cells.ipynb #6086c3e4
+@patch
+def _variables(self:CellNotes): return {k:v for k,v in self.namespace().items() if k not in self.seen and not k.startswith('_')}
 
-    def _left(self, start):
-        "Seconds that may still be used"
-        return self.share*(time.perf_counter()-self.start) + self.least - self.busy - (time.thread_time()-start)
+@patch
+def _left(self:CellNotes, start):
+    "Seconds that may still be used"
+    return self.share*(time.perf_counter()-self.start) + self.least - self.busy - (time.thread_time()-start)
 
-    def _hash(self, name, value, start):
-        "Numbers and texts can't change, so that of the same object is read once"
-        if name in self.plain and self.plain[name][0] is value: return self.plain[name][1]
-        res = value_hash(value, self._left(start))
-        if type(value) in _unchanging: self.plain[name] = value,res
-        return res
+@patch
+def _hash(self:CellNotes, name, value, start):
+    "The hash of a value; numbers and strings can't change, so the same object is read only once"
+    if name in self.plain and self.plain[name][0] is value: return self.plain[name][1]
+    res = value_hash(value, self._left(start))
+    if type(value) in _unchanging: self.plain[name] = value,res
+    return res
 
-    def _values(self, start):
-        "Hashes by name, and the names of those that would take too long"
-        res,cut = {},[]
-        for k,v in self._variables().items():
-            with suppress(Exception):  # an object of the user's may fail in any way
-                try: res[k] = self._hash(k, v, start)
-                except TimeoutError: cut.append(k)
-        return {k:v for k,v in res.items() if v},cut
+@patch
+def _values(self:CellNotes, start):
+    "Hashes by name, and the names of values that would take too long"
+    res,cut = {},[]
+    for k,v in self._variables().items():
+        with suppress(Exception):  # the user's objects can raise anything
+            try: res[k] = self._hash(k, v, start)
+            except TimeoutError: cut.append(k)
+    return {k:v for k,v in res.items() if v},cut
 
-    def _note(self, values, cut):
-        times = dict(busy=round(self.busy, 4), seconds=round(time.perf_counter()-self.start, 3))
-        self._write(dict(kind='cell', cell=self.cell, gen=generator_states(), vars=values, cut=cut, names=sorted(self.names[0]),
-                         makes=sorted(self.names[1]), **times))
+@patch
+def _note(self:CellNotes, values, cut):
+    times = dict(busy=round(self.busy, 4), seconds=round(time.perf_counter()-self.start, 3))
+    self._write(dict(kind='cell', cell=self.cell, gen=generator_states(), vars=values, cut=cut, names=sorted(self.names[0]),
+                     makes=sorted(self.names[1]), **times))
 
-    def _write(self, line):
-        with open(self.file, 'a') as f: f.write(json.dumps(line) + '\n')
+@patch
+def _write(self:CellNotes, line):
+    with open(self.file, 'a') as f: f.write(json.dumps(line) + '\n')
 
-    def _set(self):
-        _,name,file = self.pin
-        if name==generators_name: return seed_all(stream_key(42, 'cell', self.cell))
-        if os.path.exists(file): self.namespace()[name] = pickle.loads(Path(file).read_bytes())
-        else: Path(file).write_bytes(pickle.dumps(self.namespace()[name]))
+@patch
+def _set(self:CellNotes):
+    _,name,file = self.pin
+    if name==generators_name: return seed_all(stream_key(42, 'cell', self.cell))
+    if os.path.exists(file): self.namespace()[name] = pickle.loads(Path(file).read_bytes())
+    else: Path(file).write_bytes(pickle.dumps(self.namespace()[name]))
 
-# %% ../nbs/29_cells.ipynb #302a78e0
+# %% ../nbs/29_cells.ipynb #24b5af34
 def read_notes(
-    file # File that `CellNotes` wrote
+    file # File written by `CellNotes`
 )->list:
     "The lines of the notes"
     return [json.loads(o) for o in Path(file).read_text().splitlines()] if file and Path(file).exists() else []
 
 def _since(x, y, key, name):
-    "The cell since which `name` differs without a break; None if it does not at the end, 0 if it always did or was not compared before"
+    "The cell since which `name` differs; None if it is equal at the end, 0 if it always differed or was not compared before"
     since,unknown = None,False
     for c in sorted(x):
         if c not in y or name in (*x[c]['cut'], *y[c]['cut']): unknown = True
@@ -200,12 +210,12 @@ def _since(x, y, key, name):
     return since
 
 def _changed(x, key, name):
-    "The cells that gave `name` another value"
+    "The cells that changed the value of `name`"
     cells = sorted(x)
     return {c for before,c in zip(cells, cells[1:]) if name in x[c][key] and x[c][key][name]!=x[before][key].get(name)}
 
 def _led_to(x, names, cells):
-    "All names that lead to `names` and to what `cells` read, by the cells that made or changed them"
+    "All names that lead to `names` and to what `cells` read, through the cells that made or changed them"
     found,todo = set(),{*names, *(n for c in cells for n in x[c]['names'])}
     while todo:
         n = todo.pop()
@@ -213,20 +223,21 @@ def _led_to(x, names, cells):
         todo |= {o for c in x if n in x[c]['makes'] or c in _changed(x, 'vars', n) for o in x[c]['names']} - found
     return found
 
+# %% ../nbs/29_cells.ipynb #309509c6
 @dataclass
 class Suspects:
-    "What may have made two runs of a notebook part before a training"
+    "What may have made two runs of a notebook differ before a training"
     cell:int=None # Cell of the training
     found:list=field(default_factory=list) # Cells and variables, in order, and whether the learner reaches them
-    unseeded:list=field(default_factory=list) # Cells that drew from generators, or seeded them, which were never the same
+    unseeded:list=field(default_factory=list) # Cells that drew from or seeded generators that were never the same
     unknown:list=field(default_factory=list) # Variables that were not compared after some cell
 
 def suspect_cells(
     a:list, # Notes of one run
-    b:list, # And of another
+    b:list, # Notes of another run
     fit:int=0, # Number of the training
 )->Suspects:
-    "Where may two runs of a notebook have parted before a training?"
+    "Where did two runs of a notebook start to differ before a training?"
     fits = [[o for o in notes if o['kind']=='fit'] for notes in (a,b)]
     if any(len(o)<=fit for o in fits): return Suspects()
     cell,reached = fits[0][fit]['cell'],{*fits[0][fit]['reached'], *fits[1][fit]['reached']}

@@ -1,4 +1,4 @@
-"""Which version of a function this is: 8 digits that comments, docstrings and layout don't change.
+"""Identify a version of a function by 8 digits that comments, docstrings and layout don't change.
 
 Docs: https://fastai-repro.github.io/fastai_repro/code_ids.html.md"""
 
@@ -14,7 +14,7 @@ from hashlib import blake2b
 from .credentials import masked_source
 from .digests import digest
 
-# %% ../nbs/14_code_ids.ipynb #79b438d7
+# %% ../nbs/14_code_ids.ipynb #38b2fbb7
 def _no_docstrings(tree):
     for o in ast.walk(tree):
         if not isinstance(o, (ast.Module,ast.FunctionDef,ast.AsyncFunctionDef,ast.ClassDef)): continue
@@ -26,24 +26,24 @@ def _id(text): return blake2b(masked_source(text).encode('utf-8', 'surrogatepass
 def source_id(
     source:str # Code
 )->str: # 8 hex digits
-    "Which version of the code this is, whatever its comments, docstrings and layout; raises `SyntaxError` if it is not Python"
+    "The id of this code, without comments, docstrings and layout; raises `SyntaxError` if it is not Python"
     return _id(ast.unparse(_no_docstrings(ast.parse(source))))
 
 def _name_of(o):
-    "What a statement defines"
+    "The name that a statement defines"
     targets = [o.target] if isinstance(o, (ast.AnnAssign,ast.AugAssign)) else getattr(o, 'targets', [])
     names = [t.id for t in targets if isinstance(t, ast.Name)]
     return getattr(o, 'name', None) or (names[0] if len(names)==len(targets)==1 else '<body>')
 
 def source_ids(
     source:str # Code of a module
-)->dict: # 8 hex digits by name; what has no name of its own is `<body>`
-    "Which version of each of its functions, classes and variables this is"
+)->dict: # 8 hex digits by name; statements without a name are `<body>`
+    "The id of each function, class and variable in a module"
     res = {}
     for o in _no_docstrings(ast.parse(source)).body: res.setdefault(_name_of(o), []).append(ast.unparse(o))
     return {n:_id('\n'.join(o)) for n,o in res.items()}
 
-# %% ../nbs/14_code_ids.ipynb #9d4328c7
+# %% ../nbs/14_code_ids.ipynb #7770ec76
 def _constant(x): return _bytecode(x) if hasattr(x, 'co_code') else sorted(map(repr, x)) if isinstance(x, frozenset) else repr(x)
 
 def _bytecode(c):
@@ -58,5 +58,5 @@ def _source_id(code):
 def code_id(
     f # A function
 )->str: # 8 hex digits
-    "Which version of the function this is: of its source; of a lambda, or where there is no source, of its bytecode"
+    "The id of a function's source; of its bytecode for a lambda or if there is no source"
     return (None if f.__name__=='<lambda>' else _source_id(f.__code__)) or digest(_bytecode(f.__code__))[:8]

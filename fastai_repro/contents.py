@@ -1,4 +1,4 @@
-"""Which data a run depends on, and how loaders make batches of it.
+"""Record which data a run depends on, and how its loaders make batches.
 
 Docs: https://fastai-repro.github.io/fastai_repro/contents.html.md"""
 
@@ -26,13 +26,12 @@ from .digests import digest
 from .environment import read_fields
 from .objects import is_users
 
-# %% ../nbs/26_contents.ipynb #190fdebe
+# %% ../nbs/26_contents.ipynb #2bc1adaf
 def _plain_loader(dl):
-    "The loader that one of ours was made from"
+    "The loader inside a keyed one"
     return next((vars(dl)[n] for n in ('plain','dl') if n in vars(dl)), dl)
 
 def dataset_of(dl): return getattr(_plain_loader(dl), 'dataset', None)
-
 def _hash(strings): return blake2b('\0'.join(strings).encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()
 
 def _rows(df):
@@ -42,7 +41,7 @@ def _rows(df):
     return [f'{o:016x}' for o in hashes.tolist()]
 
 def _key(o):
-    "What tells an item from others: its digest, else its text without addresses"
+    "Identifies an item: its digest, or else its text without addresses"
     try: return digest(o)
     except TypeError: return re.sub(r' at 0x[0-9a-fA-F]+', '', repr(o))
 
@@ -51,13 +50,14 @@ def _is_tabular(ds): return _is_table(ds) and hasattr(ds, 'y_names')
 def _targets(ds): return list(getattr(ds, 'tls', []))[getattr(ds, 'n_inp', 1):]
 def _getter(tl): return tl.tfms.fs[0] if len(tl.tfms.fs) else noop
 
+# %% ../nbs/26_contents.ipynb #5dce3ae9
 def _label_columns(ds):
     "Names of the columns of a table that hold the targets"
     columns = [c for g in map(_getter, _targets(ds)) if isinstance(g, ColReader) for c in g.cols]
     return [ds.items.columns[c] if isinstance(c, int) else c for c in columns]
 
 def _item_keys(ds):
-    "What tells the items of a dataset apart, as strings"
+    "Strings that identify the items of a dataset"
     items = getattr(ds, 'items', ds if isinstance(ds, (list, L)) else None)
     if _is_tabular(ds): return [str(o) for o in items.index]
     if _is_table(ds): return _rows(items.drop(columns=_label_columns(ds)))
@@ -76,11 +76,11 @@ def _strip(keys, folder):
     n = len(folder.rstrip(os.sep)) + 1 if folder else 0
     return [o[n:] for o in keys] if os.sep=='/' else [o[n:].replace(os.sep, '/') for o in keys]
 
-# %% ../nbs/26_contents.ipynb #19935bab
+# %% ../nbs/26_contents.ipynb #1facf53a
 def _label(get, o):
     try: x = get(o)
     except SkipItemException: return 'skipped'
-    if isinstance(x, PurePath) and isinstance(o, PurePath): return os.path.relpath(x, o)  # a mask, which moves with its image
+    if isinstance(x, PurePath) and isinstance(o, PurePath): return os.path.relpath(x, o)  # a mask, relative to its image
     return str(list(x) if isinstance(x, (list, tuple, L)) else x)
 
 def _seconds(get, o):
@@ -89,7 +89,7 @@ def _seconds(get, o):
     return time.perf_counter() - start
 
 def _is_cheap(get, items, content):
-    "Are the labels numbers, strings or paths, few enough, and made without reading files? With `content` only the first counts"
+    "Are the labels numbers, strings or paths, few enough, and made without reading files? With `content` only the first matters"
     if len(items)==0 or not _simple_label(get, items[0]): return False
     return content or len(items)<=20_000 and min(_seconds(get, o) for o in items[:10])<5e-5
 
@@ -101,21 +101,21 @@ def _simple_label(get, o):
     return _is_simple(x) or isinstance(x, PurePath)
 
 def _label_keys(ds, content):
-    "The labels of a dataset as strings, item by item; None where they are not cheap to have"
+    "The labels of a dataset as strings, item by item; None if they are not cheap to read"
     if _is_tabular(ds): return _rows(ds.items[list(ds.y_names)])
     if _is_table(ds): return _rows(ds.items[_label_columns(ds)]) if _label_columns(ds) else None
     targets = [(_getter(tl), list(tl.items)) for tl in _targets(ds)]
     if not targets or not all(_is_cheap(*o, content) for o in targets): return None
     return ['\x1f'.join(o) for o in zip(*([_label(get, o) for o in items] for get,items in targets))]
 
-# %% ../nbs/26_contents.ipynb #f69b2fc9
+# %% ../nbs/26_contents.ipynb #fbd8a5f3
 def _files_of(ds):
-    "The files that each item is read from, and those of its targets (masks)"
+    "The files of each item and of its targets (masks)"
     tls = list(getattr(ds, 'tls', []))
     return list(zip(*filter(None, (_files_in(tl, i==0) for i,tl in enumerate(tls)))))
 
 def _files_in(tl, first):
-    "The files that a list of items stands for"
+    "The files that a list of items refers to"
     items = list(tl.items.itertuples(index=False)) if isinstance(tl.items, pd.DataFrame) else list(tl.items)
     if not items: return []
     get = noop if first and isinstance(items[0], PurePath) else _getter(tl)
@@ -133,20 +133,20 @@ def _tensors_of(ds):
     return [t[ds.indices] for t in inner.tensors] if hasattr(inner, 'tensors') else getattr(ds, 'tensors', None)
 
 def _content_keys(ds, content, progress):
-    "The contents of the items as strings: tables and tensors that are in memory anyway, files with `content`"
+    "The contents of the items as strings: tables and tensors in memory, and with `content` also files"
     if _is_tabular(ds): return _rows(ds.items[[c for c in ds.items.columns if c not in list(ds.y_names)]])
     tensors = _tensors_of(ds)
     if tensors and (content or sum(t.nbytes for t in tensors)<1e8): return _tensor_rows(tensors)
     return [_bytes_of(o) for o in progress(_files_of(ds))] if content else None
 
-# %% ../nbs/26_contents.ipynb #51d69201
+# %% ../nbs/26_contents.ipynb #b49fcd98
 def _all_or_none(f, dss):
-    "`f` of each dataset, or None if one has none"
+    "`f` of each dataset, or None if it is None for one of them"
     values = list(itertools.takewhile(lambda o: o is not None, map(f, dss)))
     return values if len(values)==len(dss) else None
 
 def _together(keys, values):
-    "Digest of the values of all loaders, by their items' keys: the split does not count"
+    "Digest of the values of all loaders, by their items' keys; the split does not matter"
     if values is None: return None
     pairs = sorted(o for ks,vs in zip(keys, values) for o in zip(ks, vs))
     return _hash([f'{k}\x1e{v}' for k,v in pairs])
@@ -159,7 +159,7 @@ def _vocab(dls):
 def _has_paths(ds): return isinstance(getattr(ds, 'items', None), (list, L)) and len(ds.items)>0 and isinstance(ds.items[0], PurePath)
 
 def _located(dss):
-    "The keys of the items of each dataset, and the folder from which they count if they are paths"
+    "The keys of the items of each dataset, and their common folder if they are paths"
     keys = [_item_keys(ds) for ds in dss]
     if not any(keys) or not all(_has_paths(ds) for ds,ks in zip(dss, keys) if ks): return keys, None
     folder = _folder([k for ks in keys for k in ks])
@@ -171,14 +171,14 @@ def _prefix(dss):
     return next((os.path.abspath(g.pref) for g in gets if isinstance(g, ColReader) and str(g.pref).endswith(os.sep)), None)
 
 def _by_place(ds):
-    "Are items of this dataset told apart by their places alone?"
+    "Are the items of this dataset identified only by their position?"
     return _is_tabular(ds) or hasattr(ds, 'tensors') or hasattr(getattr(ds, 'dataset', None), 'tensors')
 
-# %% ../nbs/26_contents.ipynb #67f40298
+# %% ../nbs/26_contents.ipynb #ca6ce349
 def item_list(
     dls, # `DataLoaders`
 )->dict|None: # `names` and `contents` of each loader's items; None for more than 20,000
-    "The items by name with a digest of their contents, to say later which of them has changed; of files above 32 MB in all their sizes"
+    "The items by name with a digest of their contents, to name later those that changed; for more than 32 MB of files, their sizes"
     dss = list(map(dataset_of, dls.loaders))
     if sum(len(ds) for ds in dss if hasattr(ds, '__len__'))>20_000: return
     names = _located(dss)[0]
@@ -186,9 +186,9 @@ def item_list(
     contents = sizes if sum(map(sum, sizes))>32_000_000 else [_content_keys(ds, True, noop) or [] for ds in dss]
     return dict(names=names, contents=[[o[:12] if isinstance(o, str) else o for o in c] for c in contents])
 
-# %% ../nbs/26_contents.ipynb #f862b4e5
+# %% ../nbs/26_contents.ipynb #d3eabfca
 class _Data:
-    "The data of some loaders, read as far as it is asked for"
+    "The data of some loaders, read when needed"
     def __init__(self, dls, content):
         self.dls,self.content,self.dss = dls,content,list(map(dataset_of, dls.loaders))
 
@@ -205,7 +205,7 @@ class _Data:
 
     @property
     def rows(self):
-        "What stands for each item: the contents of what only a place in a list tells apart"
+        "Identifies each item: by its contents, if it has no name but its position"
         return self.contents if all(map(_by_place, self.dss)) and self.contents is not None else self.keys
 
     def n(self): return list(map(len, self.keys))
@@ -217,19 +217,20 @@ class _Data:
     def labels(self): return _together(self.rows, _all_or_none(lambda ds: _label_keys(ds, self.content), self.dss))
     def digest(self): return _together(self.rows, self.contents)
 
+# %% ../nbs/26_contents.ipynb #5c4f9d4b
 def data_fields(
     dls, # `DataLoaders`
     content:bool=False, # Read all files, to record their bytes?
 )->dict: # Fields by dotted name
-    "Which items, where, in which order, with which labels and contents; the loaders are not iterated"
+    "The items, their location, order, labels and contents; the loaders are not iterated"
     d = _Data(dls, content)
     fields = read_fields('data', n=d.n, items=d.items, split=d.split, order=d.order, vocab=d.vocab, path=d.path)
     optional = read_fields('data', labels=d.labels, content=d.digest)
     return {**fields, **{k:v for k,v in optional.items() if v is not None}}
 
-# %% ../nbs/26_contents.ipynb #4e944b92
+# %% ../nbs/26_contents.ipynb #8692a9d4
 def same_or_all(values):
-    "One value where all are the same"
+    "One value if all are the same, else all of them"
     values = list(values)
     return values[0] if values and all(o==values[0] for o in values) else values
 
@@ -250,11 +251,12 @@ def _shuffle(dl):
     sampler = getattr(_plain_loader(dl), 'sampler', None)
     return type(getattr(sampler, 'sampler', sampler)).__name__
 
+# %% ../nbs/26_contents.ipynb #285122d4
 _read_elsewhere = '''dataset bs batch_size shuffle num_workers pin_memory drop_last wgts rng fake_l offs generator items lens chunks idxs bl
 n_batches last_len idx_max res plain dl order'''.split()
 
 def _of_loader(dl):
-    "The lines of a loader, but for its dataset"
+    "The lines of a loader without its dataset"
     p = _plain_loader(dl)
     held = {k:v for k,v in vars(p).items() if k not in _read_elsewhere and k[0]!='_'}
     tables = [v for f in getattr(held.get('after_batch'), 'fs', ()) for v in getattr(f, '__dict__', {}).values() if _is_tabular(v)]
@@ -266,9 +268,9 @@ def _common(lines):
     "Lines of several loaders as one: a value that all have, or one for each"
     return {k:same_or_all(d.get(k) for d in lines) for k in dict.fromkeys(k for d in lines for k in d)}
 
-# %% ../nbs/26_contents.ipynb #e16cd02b
+# %% ../nbs/26_contents.ipynb #e2ef982f
 def _items_of(ds):
-    "What a dataset holds of the data itself: that has fields of its own"
+    "The data that a dataset holds, which has its own fields"
     tls = list(getattr(ds, 'tls', []))
     named = ('items','splits','types','tensors','indices','dataloaders')
     mine = [vars(o).get(n) for o in (ds, *tls) if hasattr(o, '__dict__') for n in named]
@@ -278,7 +280,7 @@ def _items_of(ds):
     return {id(o):None for o in held if not (o is None or o is noop or isinstance(o, int))}
 
 def _of_dataset(ds):
-    "The lines of a dataset, but for its items"
+    "The lines of a dataset without its items"
     if ds is None or isinstance(ds, (list,tuple,L)): return {}
     tls = list(getattr(ds, 'tls', []))
     procs = {'data.tfms.procs':ds.procs} if _is_tabular(ds) else {}
@@ -289,10 +291,10 @@ def _of_dataset(ds):
 def loader_fields(
     dls, # `DataLoaders`
 )->dict: # Fields by dotted name
-    "How the loaders make batches: one value, or where they differ one for each loader"
+    "How the loaders make batches: one value, or one for each loader if they differ"
     each = lambda f: lambda: same_or_all(map(f, dls.loaders))
     attr = lambda n: each(lambda dl: getattr(dl, n, None))
-    inner = lambda n: each(lambda dl: getattr(getattr(dl, 'fake_l', dl), n, getattr(dl, n, None)))  # `dl.num_workers` is another number
+    inner = lambda n: each(lambda dl: getattr(getattr(dl, 'fake_l', dl), n, getattr(dl, n, None)))  # `dl.num_workers` is a different number
     weights = lambda: [digest(np.asarray(dl.wgts)) for dl in dls.loaders if getattr(dl, 'wgts', None) is not None] or 'none'
     fields = read_fields('loaders', keyed=each(_keyed), type=each(_class), bs=each(_bs), shuffle=each(_shuffle), stats=each(_stats),
         weights=weights, drop_last=attr('drop_last'), num_workers=inner('num_workers'), pin_memory=inner('pin_memory'))

@@ -1,4 +1,4 @@
-"""What objects are set to, one line for each setting, by one walk.
+"""Describe the settings of any object, one line for each setting.
 
 Docs: https://fastai-repro.github.io/fastai_repro/description.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/description.html.md"""
 # %% auto #0
 __all__ = ['named', 'shorter', 'plain', 'tensor_text', 'folded', 'describe']
 
-# %% ../nbs/20_description.ipynb #c32c42ab
+# %% ../nbs/20_description.ipynb #2fd4d998
 import json,math,os,pickle,re
 from collections import Counter,deque
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ from .code_ids import code_id
 from .credentials import masked
 from .objects import attributes_set,functions_of,is_generator,is_installed,is_opaque,is_users,parts_of,set_by_methods
 from .digests import digest
-from .codec import is_all_attributes
+from .codec import hook_kinds,is_all_attributes,is_compilers,is_our_hook,module_own
 
-# %% ../nbs/20_description.ipynb #4e318c90
+# %% ../nbs/20_description.ipynb #1f92d11d
 def named(
     o # A function or a class
 )->str: # For example `torch.nn.functional.relu`; without the module for what the user wrote
@@ -47,15 +47,15 @@ def _type_name(cls):
     return f'{root}.{cls.__qualname__}' if is_installed(cls.__module__) and root not in known else cls.__qualname__
 
 def shorter(
-    v, # What JSON can hold
+    v, # A value that JSON can hold
     most:int=200, # Characters
 ): # `v`, or its beginning and a digest of it
-    "A long value in short"
+    "Shorten a long value"
     text = v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)
     if len(text)<=most: return v
     return f'{text[:most-40]}... {len(v)} in all #{blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()}'
 
-# %% ../nbs/20_description.ipynb #9816859d
+# %% ../nbs/20_description.ipynb #8f97292c
 class _NotPlain(Exception): pass
 
 def _is_path(s):
@@ -65,7 +65,7 @@ def _is_path(s):
 def _this_run(t): return t>1.5e9 and abs(t-now())<1e6
 
 def _json(o, depth=0):
-    "A value or nest of values as JSON can hold it; raises `_NotPlain`"
+    "A value or nested values in a form that JSON can hold; raises `_NotPlain`"
     if depth>20: raise _NotPlain
     if o is None or type(o) in (bool,int): return o
     if isinstance(o, Enum): return str(o)
@@ -82,7 +82,7 @@ def _json(o, depth=0):
 _as_text = complex,range,slice,torch.dtype,torch.device,torch.layout,torch.memory_format,np.dtype
 
 def _is_mere_list(o):
-    "A list or tuple that holds nothing besides its items"
+    "Is it a list or tuple without attributes?"
     return isinstance(o, (list,tuple,L)) and not is_users(type(o)) and (type(o) is L or not getattr(o, '__dict__', None))
 
 def _json_number(o):
@@ -91,16 +91,17 @@ def _json_number(o):
     if not isinstance(v, float): return str(v)
     return 'a time of this run' if _this_run(v) else float(v) if math.isfinite(v) else str(float(v))
 
+# %% ../nbs/20_description.ipynb #db041c6e
 def plain(
     o, # Anything
-    name:str='', # What it is called: what is named like a credential is masked
+    name:str='', # Its name: a value with the name of a credential is masked
     most:int=200, # Characters
-): # What JSON can hold; raises `TypeError` if it is no value or nest of values
-    "A value to write down: masked, and short"
+): # A value that JSON can hold; raises `TypeError` for anything but values and nested values
+    "A value to write down: masked and shortened"
     try: return shorter(masked(_json(o), name), most)
-    except _NotPlain: raise TypeError(f'`o` is a {type(o).__name__}, which is no value') from None
+    except _NotPlain: raise TypeError(f'`o` is a {type(o).__name__}, which is not a value') from None
 
-# %% ../nbs/20_description.ipynb #7c60b441
+# %% ../nbs/20_description.ipynb #c9f80d0c
 @lru_cache(maxsize=None)
 def _arguments(cls):
     "Names of the arguments of the `__init__` of `cls` and of its bases"
@@ -109,7 +110,7 @@ def _arguments(cls):
 
 @lru_cache(maxsize=None)
 def _moved(cls):
-    "Names of the attributes that a library's methods set, those that the user's set, and the arguments that the data fills in"
+    "Names of attributes set by methods of a library, of attributes set by methods that the user wrote, and of arguments set from data"
     sets = {True:set(), False:set()}
     for c in cls.__mro__: sets[is_users(c)] |= set_by_methods(c)
     cached = {n for c in cls.__mro__ for n,v in vars(c).items() if isinstance(v, cached_property)}
@@ -119,7 +120,7 @@ def _moved(cls):
 def _is_dunder(k): return k.startswith('__') and k.endswith('__')
 
 def _attributes(o):
-    "What an object holds, by name; what a list or dict of the user's contains is among it"
+    "What an object holds, by name, with the items if it is a list"
     try: d = object.__getattribute__(o, '__dict__')
     except AttributeError: d = {}
     slots = {n:getattr(o, n) for c in type(o).__mro__ for n in _names(vars(c).get('__slots__', ())) if hasattr(o, n)}
@@ -129,26 +130,16 @@ def _attributes(o):
 
 def _names(slots): return (slots,) if isinstance(slots, str) else slots
 
-# %% ../nbs/20_description.ipynb #69f46f9b
-_own = set(vars(nn.Module()))  # parameters, buffers, children and hooks, which are looked at by themselves, and the mode
-_hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
-
-def _is_compilers(k): return k.startswith('_torchdynamo_') or k in ('dynamo_ctx','_compiled_call_impl')
-
-def _is_looking(f):
-    "Is a hook one of ours, or of a callback that only looks on?"
-    f = getattr(f, 'func', f)
-    return is_opaque(type(getattr(f, '__self__', f))) or (getattr(f, '__module__', None) or '').startswith('fastai_repro.')
-
+# %% ../nbs/20_description.ipynb #f24ae741
 def _hooks_of(o, kinds):
     hooks = ((n,i,f) for n in kinds for i,f in enumerate((getattr(o, n, None) or {}).values()))
-    return [(f'.{n}[{i}]',f) for n,i,f in hooks if not _is_looking(f)]
+    return [(f'.{n}[{i}]',f) for n,i,f in hooks if not is_our_hook(f)]
 
-# %% ../nbs/20_description.ipynb #0fa96c2a
+# %% ../nbs/20_description.ipynb #699817e8
 def tensor_text(
     t # Tensor, any device
 )->str: # Type, shape, and the numbers if they are few, else a digest
-    "A tensor in short"
+    "A short description of a tensor"
     if t.layout!=torch.strided or t.is_quantized or t.is_meta or t.is_nested: return f'{str(t.dtype)[6:]} {t.layout} {t.device.type}'
     values = t.detach().flatten().tolist() if t.numel()<=8 else f'#{digest(t)[:12]}'
     return f'{str(t.dtype)[6:]} {list(t.shape)} {values}'
@@ -160,7 +151,7 @@ def _table_text(o):
     return f'{type(o).__name__} {list(o.shape)} #{digest([str(heads), rows.to_numpy()])[:12]}'
 
 def _hidden(o):
-    "The line of an object with memory that no attribute shows, and what it would be made of"
+    "The line of an object with internal memory, and the parts that it would be rebuilt from"
     try: make = o.__reduce_ex__(2)
     except Exception: return f'{_type_name(type(o))} (not looked into)',[]
     if isinstance(make, tuple) and not any(x is not None for x in make[3:]):
@@ -169,7 +160,7 @@ def _hidden(o):
     try: return f'{_type_name(type(o))} #{digest(pickle.dumps(o, protocol=4))[:12]}',[]
     except Exception: return f'{_type_name(type(o))} (not looked into)',[]
 
-# %% ../nbs/20_description.ipynb #6fb5b5d7
+# %% ../nbs/20_description.ipynb #826906db
 def _order(x):
     try: return _type_name(type(x)),json.dumps(plain(x))
     except TypeError: return _type_name(type(x)),str(getattr(x, '__name__', ''))
@@ -181,11 +172,11 @@ def _key_step(i, k):
     return f'[{k!r}]' if isinstance(k, (str,int,bool,type(None))) else f'[{i}]'
 
 class _Written:
-    "A value as it is to be written"
+    "A value that is ready to be written"
     def __init__(self, value): self.value = value
 
 def _masked_values(d, name):
-    "The plain values of a dict by their places: masked with their names, and with their neighbours in sight"
+    "The plain values of a dict by position, masked together with their names"
     values = {}
     for i,(k,v) in enumerate(dict.items(d)):
         try: values[i] = str(k),_json(v)
@@ -194,7 +185,7 @@ def _masked_values(d, name):
     clean = list(clean.values()) if isinstance(clean, dict) and len(clean)==len(values) else ['***']*len(values)
     return {i:_Written(shorter(v)) for i,v in zip(values, clean)}
 
-# %% ../nbs/20_description.ipynb #7537f054
+# %% ../nbs/20_description.ipynb #2dea909b
 class _Containers:
     "Lines of values, containers and transforms"
     def tensor(self, o, path): return tensor_text(o),()
@@ -217,13 +208,13 @@ class _Containers:
 
     def sequence(self, o, path):
         is_others = isinstance(o, L) and type(o) is not L or is_users(type(o)) and not isinstance(o, tuple)
-        if is_others: return self.object(o, path)  # to ask it for an item might make one
+        if is_others: return self.object(o, path)  # asking for an item might compute it
         items = sorted(o, key=_order) if isinstance(o, (set,frozenset)) else o
         more = () if isinstance(o, L) else self.more(o, path)
         return f'{_type_name(type(o))} of {len(o)}',[*((f'[{i}]',x) for i,x in enumerate(items)), *more]
 
     def pipeline(self, o, path):
-        "Transforms go by their names, so that one more moves no other"
+        "Transforms are listed by name, so that adding one does not rename the others"
         count,parts = Counter(),[]
         for f in o.fs:
             if self.known.get(id(f), f) is None: continue
@@ -233,12 +224,12 @@ class _Containers:
         return ', '.join(n for n,_ in parts) or 'none',[(f'.{n}',f) for n,f in parts]
 
     def more(self, o, path):
-        "What an object of the user's holds besides what it contains"
+        "The attributes of a container, if it has any"
         return self.held(o, path) if getattr(o, '__dict__', None) or is_users(type(o)) else []
 
-# %% ../nbs/20_description.ipynb #e57803c6
+# %% ../nbs/20_description.ipynb #05b62e72
 class _Code(_Containers):
-    "Lines of what is called"
+    "Lines of functions, classes and modules"
     def partial(self, o, path):
         args,keywords = [(f'[{i}]',x) for i,x in enumerate(o.args)],[(f'.{k}',x) for k,x in o.keywords.items()]
         return f'partial of {named(o.func)}',[('.func',o.func), *args, *keywords]
@@ -277,41 +268,17 @@ class _Code(_Containers):
         of_tensors = ('_backward_hooks','_post_accumulate_grad_hooks')
         hooks = [(f'.{k}{step}',f) for k,p in m._parameters.items() if p is not None for step,f in _hooks_of(p, of_tensors)]
         parts = [(f'.{k}',o) for k,o in (*tensors, *m._modules.items())]
-        return _type_name(type(m)),[*parts, *_hooks_of(m, _hooks), *hooks, *self.held(m, path)]
+        return _type_name(type(m)),[*parts, *_hooks_of(m, hook_kinds), *hooks, *self.held(m, path)]
 
-# %% ../nbs/20_description.ipynb #63c230d3
-class _Walk(_Code):
-    "Writes lines of objects, each once"
-    def __init__(self, known): self.known,self.lines,self.seen,self.kept,self.most = known,{},{},[],20_000
-
-    def walk(self, roots):
-        todo = deque(roots.items())
-        while todo:
-            path,o = todo.popleft()
-            if id(o) in self.known and self.known[id(o)] is None: continue
-            if len(self.lines)>=self.most:
-                self.lines['state.more'] = f'more than {self.most:,} lines: the rest from {path} on was not looked at'
-                break
-            self.lines[path],parts = self.look(o, path)
-            todo.extend((step if step.startswith('state.') else path+step, x) for step,x in parts)
-        return self.lines
-
-    def look(self, o, path):
-        "The line of `o`, and what comes below: pairs of a step, or a whole path that begins with `state.`, and an object"
-        if id(o) in self.known: return self.known[id(o)],()
-        if type(o) is _Written: return o.value,()
-        try: return plain(o, _name_in(path)),()
-        except TypeError: pass
-        if id(o) in self.seen: return f'as {self.seen[id(o)]}',()
-        self.seen[id(o)] = path
-        self.kept.append(o)  # so that no other object gets its `id`
-        return next(f for cls,f in _looks if isinstance(o, cls))(self, o, path)
+# %% ../nbs/20_description.ipynb #0fddf251
+class _Objects(_Code):
+    "Lines of other objects"
 
     def held(self, o, path):
-        "The attributes of an object, and its nearest class of the user's"
+        "The attributes of an object, and the nearest class that the user wrote"
         skipped,state,filled = _moved(type(o))
         attributes = _attributes(o)
-        if isinstance(o, nn.Module): attributes = {k:v for k,v in attributes.items() if k not in _own and not _is_compilers(k)}
+        if isinstance(o, nn.Module): attributes = {k:v for k,v in attributes.items() if k not in module_own and not is_compilers(k)}
         mine = next(filter(is_users, type(o).__mro__), None)
         if isinstance(o, Transform) and not is_users(type(o)): attributes.pop('split_idx', None)  # pipelines set it
         is_setting = lambda k, v: k not in skipped and k not in state and (k not in filled or isinstance(v, (str,int,float)))
@@ -328,21 +295,49 @@ class _Walk(_Code):
         text,parts = (_type_name(type(o)),[]) if is_shown else _hidden(o)
         return text,[*parts, *self.held(o, path)]
 
-# the first that fits
+# %% ../nbs/20_description.ipynb #a08b0625
+class _Walk(_Objects):
+    "Writes lines of objects, each once"
+    def __init__(self, known): self.known,self.lines,self.seen,self.kept,self.most = known,{},{},[],20_000
+
+    def walk(self, roots):
+        todo = deque(roots.items())
+        while todo:
+            path,o = todo.popleft()
+            if id(o) in self.known and self.known[id(o)] is None: continue
+            if len(self.lines)>=self.most:
+                self.lines['state.more'] = f'more than {self.most:,} lines: the rest, from {path} on, is missing'
+                break
+            self.lines[path],parts = self.look(o, path)
+            todo.extend((step if step.startswith('state.') else path+step, x) for step,x in parts)
+        return self.lines
+
+    def look(self, o, path):
+        "The line of `o`, and its parts"
+        if id(o) in self.known: return self.known[id(o)],()
+        if type(o) is _Written: return o.value,()
+        try: return plain(o, _name_in(path)),()
+        except TypeError: pass
+        if id(o) in self.seen: return f'as {self.seen[id(o)]}',()
+        self.seen[id(o)] = path
+        self.kept.append(o)  # so that no other object gets its `id`
+        return next(f for cls,f in _looks if isinstance(o, cls))(self, o, path)
+
+# the first match is used
 _looks = [
     (torch.Tensor,_Walk.tensor), (np.ndarray,_Walk.array), ((pd.DataFrame,pd.Series,pd.Index),_Walk.table), (Pipeline,_Walk.pipeline),
     (Mapping,_Walk.mapping), ((list,tuple,set,frozenset,deque,L),_Walk.sequence), (partial,_Walk.partial),
     ((MethodType,BuiltinFunctionType),_Walk.method), (FunctionType,_Walk.function), (type,_Walk.cls), (Function,_Walk.methods),
     (ModuleType,_Walk.python_module), (nn.Module,_Walk.module), (object,_Walk.object)]
 
-# %% ../nbs/20_description.ipynb #8116cc19
+# %% ../nbs/20_description.ipynb #765d6141
 def _parts(path): return re.findall(r'[.:\[({]?[^.:\[({]*', path)[:-1]
 
 def folded(
     lines:dict, # Text by path
-    most:int=1500, # How many to leave
+    most:int=1500, # How many lines to keep
 )->dict:
-    "`lines`, but the deepest as a digest in the line that they are below, until few enough are left"
+    "Replace the deepest lines by a digest in the line above them, until few enough are left"
     while len(lines)>most:
         depths = {p:len(_parts(p)) for p in lines}
         deepest = max(depths.values())
@@ -355,8 +350,8 @@ def folded(
     return lines
 
 def describe(
-    roots:dict, # Objects to begin with, by the path that their lines begin with
-    known:dict=None, # Text by `id` of what is not entered; None if it has no line
-)->dict: # What JSON can hold by path
-    "What objects are set to, in lines that are the same in every process"
+    roots:dict, # Objects to start from, by the path that their lines start with
+    known:dict=None, # Text by `id` of objects not to enter; None for no line
+)->dict: # Values that JSON can hold, by path
+    "Describe the settings of objects, in lines that are the same in every process"
     return _Walk(known or {}).walk(roots)

@@ -18,15 +18,15 @@ from torch import nn
 from fastcore.foundation import L
 from fastai.optimizer import Optimizer,OptimWrapper
 
-# %% ../nbs/13_digests.ipynb #525e2dbf
+# %% ../nbs/13_digests.ipynb #e8854ee8
 def _tensor_bytes(t):
-    "The elements of `t` in row-major order, whatever its device, strides, conjugation and subclass"
+    "The elements of `t` in row-major order, for any device, strides, conjugation and subclass"
     t = t.detach().as_subclass(torch.Tensor).resolve_conj().resolve_neg().cpu().contiguous()
     return t.reshape(-1).as_strided((t.numel(),), (1,)).view(torch.uint8).numpy() if t.numel() else b''
 
 def _update_tensor(h, t):
     if t.layout != torch.strided or t.is_quantized or t.is_meta or t.is_nested:
-        raise TypeError(f"`o` has a tensor of layout {t.layout}, dtype {t.dtype}, device {t.device}, which has no single row of bytes: "
+        raise TypeError(f"`o` has a tensor of layout {t.layout}, dtype {t.dtype}, device {t.device}, which is not one block of bytes: "
             "pass a dense tensor (`.to_dense()`, `.int_repr()`)")
     h.update(f'tensor {str(t.dtype)[6:]} {tuple(t.shape)};'.encode())
     h.update(_tensor_bytes(t))
@@ -37,6 +37,7 @@ def _update_array(h, a):
     else: h.update(f'array {a.dtype.str} {a.shape};'.encode())
     h.update(np.ascontiguousarray(a).tobytes())
 
+# %% ../nbs/13_digests.ipynb #91b8c558
 def _update_list(h, o):
     h.update(f'list {len(o)};'.encode())
     for x in o: _update(h, x)
@@ -50,7 +51,7 @@ def _update_bytes(h, tag, b):
     h.update(f'{tag} {len(b)};'.encode())
     h.update(b)
 
-# %% ../nbs/13_digests.ipynb #cd662b44
+# %% ../nbs/13_digests.ipynb #f6733704
 def _update(h, o):
     "Add `o` to the hash `h`: a tag and a length first, so that no two objects have the same bytes"
     if isinstance(o, torch.Tensor): _update_tensor(h, o)

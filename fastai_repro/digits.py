@@ -1,4 +1,4 @@
-"""Real images at hand, without a download.
+"""Real images, available without a download.
 
 Docs: https://fastai-repro.github.io/fastai_repro/digits.html.md"""
 
@@ -12,7 +12,7 @@ import os,shutil,tempfile
 from pathlib import Path
 from fastcore.xdg import xdg_cache_home
 
-# %% ../nbs/19_digits.ipynb #d119cf75
+# %% ../nbs/19_digits.ipynb #c823912f
 N_DIGITS,_mark = 1797,'.fastai_repro'
 
 def _write_digits(path):
@@ -27,19 +27,19 @@ def _write_digits(path):
 def _is_whole(path): return (path/_mark).exists() and len(list(path.glob('[0-9]/*'))) == N_DIGITS
 
 def _move_in(tmp, path):
-    "Make `tmp` to `path`; where that is there already, fill in what is missing. Nothing is ever deleted"
-    try: tmp.rename(path)  # fails where another process was faster, or `path` was damaged
+    "Rename `tmp` to `path`; if that exists, add what is missing. Nothing is ever deleted"
+    try: tmp.rename(path)  # fails if another process was faster, or `path` was damaged
     except OSError:
         if _is_whole(path): return
         for o in [*tmp.glob('[0-9]/*'), tmp/_mark]:
             (path/o.relative_to(tmp)).parent.mkdir(exist_ok=True)
             os.replace(o, path/o.relative_to(tmp))
 
-# %% ../nbs/19_digits.ipynb #dcccbf68
+# %% ../nbs/19_digits.ipynb #bd3a5f32
 def digits_path(
     path:str|Path|None=None, # Folder to write to; default: `fastai_repro/digits` in the user's cache directory
 )->Path: # The folder, with a folder for each class, `0` to `9`
-    "Scikit-learn's 1,797 handwritten digits as 8x8 grey PNG files in class folders; written whole or not at all"
+    "Scikit-learn's 1,797 handwritten digits as 8x8 grey PNG files in class folders; written completely or not at all"
     path = Path(path) if path is not None else xdg_cache_home()/'fastai_repro'/'digits'
     if _is_whole(path): return path
     if path.exists() and not (path.is_dir() and ((path/_mark).exists() or not any(path.iterdir()))):

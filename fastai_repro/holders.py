@@ -1,4 +1,4 @@
-"""What objects hold, taken as plain values and brought back.
+"""Take the contents of objects as plain values, and restore them.
 
 Docs: https://fastai-repro.github.io/fastai_repro/holders.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/holders.html.md"""
 # %% auto #0
 __all__ = ['MISSING', 'memories_of', 'register_resume', 'Taker', 'Putter', 'as_plain', 'from_plain']
 
-# %% ../nbs/17_holders.ipynb #b025856b
+# %% ../nbs/17_holders.ipynb #9a99aa81
 import re,sys
 from collections import OrderedDict,defaultdict,deque
 from copy import deepcopy
@@ -28,57 +28,48 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner,Recorder
 from .objects import functions_of,is_generator,is_opaque,is_installed,is_users,names_in
 from .codec import HARMLESS,PLAIN,by_name,calls_of,class_of,copy_of,from_plain_value,is_all_attributes,is_plain
-from .codec import name_of,pickled,plain_value,slots_of,unpickled
+from .codec import hook_kinds,is_compilers,is_our_hook,module_own,name_of,pickled,plain_value,slots_of,unpickled
 
-# %% ../nbs/17_holders.ipynb #602e6db1
+# %% ../nbs/17_holders.ipynb #73709611
 def _memory(t):
-    "What tells which tensors share their memory; None for those that have none of this kind"
+    "Identifies the memory of a tensor; None if it has no ordinary memory"
     if t.layout is not torch.strided or t.device.type=='meta': return None
     s = t.untyped_storage()
     return s._cdata if s.nbytes() else None
 
 def memories_of(known):
-    "Which weight or buffer a memory belongs to"
+    "The name of the weight or buffer that each memory belongs to"
     return {m:n for n,o in known.items() if isinstance(o, torch.Tensor) and (m := _memory(o)) is not None}
 
-# %% ../nbs/17_holders.ipynb #f1fef27d
 _resume = {}
 
 def register_resume(
-    cls:type, # Type of a callback, a loss, a layer, or of what one of them keeps
-    get, # Function of the object: its state, made of numbers, strings, tensors, lists and dicts
-    put, # Function of the object and of such a state: brings it back
+    cls:type, # Type of a callback, a loss, a layer, or of an object in one of them
+    get, # Function of the object that returns its state: numbers, strings, tensors, lists and dicts
+    put, # Function of the object and a state that restores it
 )->None:
-    "Tell `ResumeCallback` what of objects of type `cls` must survive"
+    "Register how `ResumeCallback` saves and restores objects of type `cls`"
     _resume[cls] = get,put
     _keeper.cache_clear()
 
 @lru_cache(maxsize=None)
 def _keeper(cls):
-    "How the state of objects of `cls` is got and put back, if they say so themselves"
+    "How to get and set the state of objects of `cls`, if the class or a registration says so"
     known = next((_resume[c] for c in cls.__mro__ if c in _resume), None)
     if known or issubclass(cls, (nn.Module,type)): return known
     pair = getattr(cls, 'state_dict', None),getattr(cls, 'load_state_dict', None)
     return pair if all(map(callable, pair)) else None
 
-# %% ../nbs/17_holders.ipynb #54f9a458
-_module_own = set(vars(nn.Module())) # parameters, buffers, children and hooks, which are looked at by themselves
-_hooks = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
+# %% ../nbs/17_holders.ipynb #0b0abdb8
 _resources = set('''_thread threading _io io socket _socket ssl _ssl logging weakref
 _weakref subprocess multiprocessing concurrent asyncio selectors select tempfile torch.utils.hooks'''.split())
 
-def _is_ours(f):
-    f = getattr(f, 'func', f)
-    return is_opaque(type(getattr(f, '__self__', f))) or (getattr(f, '__module__', None) or '').startswith('fastai_repro.')
-
 def _hooks_of(m):
-    "The hooks of a module by their kind, but for those of a callback that looks on"
-    hooks = {n:{k:f for k,f in getattr(m, n).items() if not _is_ours(f)} for n in _hooks if getattr(m, n, None)}
+    "The hooks of a module by their kind, without those of a callback that only watches"
+    hooks = {n:{k:f for k,f in getattr(m, n).items() if not is_our_hook(f)} for n in hook_kinds if getattr(m, n, None)}
     return {n:d for n,d in hooks.items() if d}
 
-# %% ../nbs/17_holders.ipynb #d0618a9a
 def _is_resource(o): return type(o).__module__ in _resources or type(o).__module__.partition('.')[0] in _resources
-
 _by_attributes = 'fastai','fastcore','fasttransform','fastprogress','types','argparse'
 
 @lru_cache(maxsize=None)
@@ -87,17 +78,18 @@ def _goes_by_attributes(cls):
     is_known = is_users(cls) or module.partition('.')[0] in _by_attributes or module.startswith('torch.distributions')
     return is_known and is_all_attributes(cls)
 
+# %% ../nbs/17_holders.ipynb #1095f4e4
 _holders = {torch.Tensor,list,dict}
 
 def _order(x):
-    "Sets have no order of their own: by text without addresses, then by plain attributes"
+    "A key to sort the elements of a set: text without addresses, then plain attributes"
     attributes = [o for o in vars(x).items() if is_plain(o[1])] if hasattr(x, '__dict__') else ''
     return re.sub(r' at 0x[0-9a-f]+', '', repr(x)),str(attributes)
 
 def _step(i, k): return f'[{k!r}]' if type(k) in PLAIN else f'[{i}]'
 
 def _globals(f):
-    "Global variables that the user's code in `f` names, also those of the user's modules: name, module as a dict, value"
+    "Global variables that `f` uses, if the user wrote it, also in the user's modules: name, module as a dict, value"
     if is_installed(f.__globals__.get('__name__') or '__main__'): return
     names,attributes = names_in(f.__code__)
     for n in filter(f.__globals__.__contains__, names):
@@ -105,11 +97,9 @@ def _globals(f):
         if not isinstance(v, ModuleType): yield n,f.__globals__,v
         elif not is_installed(v.__name__): yield from ((f'{n}.{a}',vars(v),vars(v)[a]) for a in attributes if a in vars(v))
 
-def _is_compilers(k): return k.startswith('_torchdynamo_') or k in ('dynamo_ctx','_compiled_call_impl')  # made anew in each process
-
 def _not_kept(o):
-    "Names of attributes that are looked at by themselves, or belong to this process"
-    if isinstance(o, nn.Module): return _module_own | {k for k in vars(o) if _is_compilers(k) or k=='forward' and hasattr(o, 'dynamo_ctx')}
+    "Names of attributes that are handled separately, or belong to this process"
+    if isinstance(o, nn.Module): return module_own | {k for k in vars(o) if is_compilers(k) or k=='forward' and hasattr(o, 'dynamo_ctx')}
     return ('start_epoch',) if isinstance(o, Recorder) else ()  # a clock
 
 @lru_cache(maxsize=None)
@@ -121,15 +111,15 @@ def _size(o):
     if isinstance(o, torch.Tensor): return o.numel()
     return o.size if isinstance(o, np.ndarray) else len(o) if isinstance(o, (list,dict,set,deque)) else 0
 
-# %% ../nbs/17_holders.ipynb #c71528bb
+# %% ../nbs/17_holders.ipynb #c61667cc
 class _Values:
-    "Writes values, and numbers the holders that it meets"
+    "Writes values, and numbers the holders that it finds"
     def __init__(self,
-        known, # Name by `id` of what is not entered
-        keyed=None, # `id`s of the generators that keys reach; default: all
-        before=None, # Digest by path of what was pickled before, and need not be kept again
+        known, # Name by `id` of objects not to enter
+        keyed=None, # `id`s of the generators that are seeded by keys; default: all
+        before=None, # Digest by path of what was pickled before and is not saved again
         watchers=(), # Paths of callbacks that only watch
-        memories=None, # Names of the weights and buffers by their memory
+        memories=None, # Names of weights and buffers by their memory
     ):
         self.known,self.keyed,self.before,self.watchers,self.memories = known,keyed,before or {},watchers,dict(memories or {})
         self.numbers,self.objects,self.nodes,self.refused = {},[],[],[]
@@ -159,14 +149,14 @@ class _Values:
         return self.ref(o, path)
 
     def method(self, o, path):
-        "Of what it is a method, its name, and its function unless the class has it by that name"
+        "Its object, its name, and its function unless the class has it under that name"
         f = getattr(o, '__func__', None)
         is_of_class = f is None or getattr(type(o.__self__), o.__name__, None) is f
         return [self.value(o.__self__, f'{path}.__self__'), o.__name__, None if is_of_class else self.value(f, path)]
 
     def values(self, d, path): return {k: v if is_plain(v) else self.value(v, f'{path}.{k}') for k,v in d.items()}
 
-# %% ../nbs/17_holders.ipynb #8661734e
+# %% ../nbs/17_holders.ipynb #36c433d8
 class _Parts(_Values):
     "Writes what objects, containers and tensors hold"
     def items(self, o, path):
@@ -186,12 +176,12 @@ class _Parts(_Values):
         return res
 
     def held(self, o, path):
-        "The attributes of an object, and its nearest class of the user's"
+        "The attributes of an object, and the nearest class that the user wrote"
         res,mine = {'attrs':self.attributes(o, path)},_own_class(type(o))
         return {**res, 'of':self.ref(mine, f'{path}:{mine.__qualname__}')} if mine else res
 
     def more(self, o, path):
-        "What a container or generator holds besides"
+        "What else a container or generator holds"
         res = self.held(o, path) if getattr(o, '__dict__', None) or is_users(type(o)) else {}
         if isinstance(o, deque): res['maxlen'] = o.maxlen
         if isinstance(o, defaultdict): res['factory'] = self.value(o.default_factory, f'{path}.default_factory')
@@ -204,7 +194,7 @@ class _Parts(_Values):
         return {'array':data, 'dtype':a.dtype.str, 'shape':list(a.shape)}
 
     def container(self, o, path):
-        "A list, dict or set; one that is long and plain goes by its pickle, which takes less time"
+        "A list, dict or set; a long plain one is pickled, which takes less time"
         if len(o)>10_000 and self.is_plain(o): return self.opaque(o, path)
         if isinstance(o, set): return {'set':[self.value(x, f'{path}{{}}') for x in sorted(o, key=_order)], **self.more(o, path)}
         if isinstance(o, (list,deque)): return {'items':self.items(o, path), **self.more(o, path)}
@@ -215,11 +205,11 @@ class _Parts(_Values):
         types = {*map(type, o), *(map(type, o.values()) if isinstance(o, dict) else ())}
         return types <= PLAIN | {type(Path())}
 
-# %% ../nbs/17_holders.ipynb #18df33f0
+# %% ../nbs/17_holders.ipynb #b3918760
 class _Code(_Parts):
     "Writes functions, classes and modules"
     def is_watched(self, path):
-        "Of a callback that only watches its own attributes are kept"
+        "Does `path` belong to a callback that only watches? Only its attributes are kept"
         return path.startswith(tuple(self.watchers))
 
     def function(self, f, path):
@@ -232,12 +222,12 @@ class _Code(_Parts):
         return {'name':name_of(f) or f.__qualname__, 'cells':cells, 'attrs':attributes, 'defaults':defaults, 'globals':globals_}
 
     def compiled(self, f, path):
-        "What `torch.compile` made of a function: the function"
+        "A function made by `torch.compile`: keep the original function"
         fs = {k:self.value(o, f'{path}.{k}') for k in ('__wrapped__','_torchdynamo_orig_callable') if (o := vars(f).get(k)) is not None}
         return {'name':f.__qualname__, 'cells':[], 'attrs':fs, 'defaults':[None,None], 'globals':{}}
 
     def cls(self, c, path):
-        "What a class of the user's holds, and its functions"
+        "What a class that the user wrote holds, and its functions"
         if not is_users(c) or self.is_watched(path): return {'name':name_of(c) or c.__qualname__}
         functions = {n:[self.ref(f, f'{path}.{n}') for f in fs] for n,v in vars(c).items() if (fs := functions_of(v))}
         bases = [self.ref(b, f'{path}:{b.__qualname__}') for b in c.__mro__[1:] if is_users(b)]
@@ -250,31 +240,9 @@ class _Code(_Parts):
         hooks = {n:[self.value(f, f'{path}.{n}[{i}]') for i,f in enumerate(d.values())] for n,d in _hooks_of(m).items()}
         return {**self.held(m, path), 'tensors':tensors, 'children':children, 'hooks':hooks}
 
-# %% ../nbs/17_holders.ipynb #bed6fea7
-class Taker(_Code):
-    "Takes the state of objects"
-    def take(self, roots):
-        "Roots first, so that each goes by its own name wherever it is met"
-        self.given = roots
-        self.roots = {n:self.value(o, n) for n,o in roots.items()}
-        while len(self.nodes)<len(self.objects):
-            path,o = self.objects[len(self.nodes)]
-            self.nodes.append({'path':path, 'cls':class_of(o), **self.node(o, path)})
-        self.share()
-        return dict(roots=self.roots, nodes=self.nodes)
-
-    def share(self):
-        "Note which tensors share their memory, and where they lie in it; the largest of them, or a weight, is the base"
-        groups = defaultdict(list)
-        for i,((_,o),node) in enumerate(zip(self.objects, self.nodes)):
-            if 'tensor' in node and (m := _memory(o)) is not None: groups[m].append(i)
-        for m,members in groups.items():
-            base = self.memories.get(m)
-            if base is None and len(members)>1: base = max(members, key=lambda i: self.objects[i][1].numel())
-            if base is None: continue
-            for i in members:
-                o = self.objects[i][1]
-                self.nodes[i]['shares'] = [base, o.storage_offset(), list(o.stride())]
+# %% ../nbs/17_holders.ipynb #eb383c53
+class _Nodes(_Code):
+    "Writes a holder according to its kind"
 
     def node(self, o, path):
         "The contents of a holder"
@@ -293,7 +261,7 @@ class Taker(_Code):
         return self.held(o, path) if _goes_by_attributes(type(o)) else self.opaque(o, path)
 
     def opaque(self, o, path):
-        "Something with memory of its own: its pickle; a file or a lock is left alone; another is refused"
+        "An object with internal memory: its pickle; a file or a lock is left alone; others are refused"
         if _is_resource(o) or path.startswith('loaders.'): return {'left':1}
         if (data := pickled(o, self.instead)) is not None:
             h = blake2b(data, digest_size=16).hexdigest()
@@ -310,23 +278,40 @@ class Taker(_Code):
         if id(o) in self.known: return 'known',self.known[id(o)]
         if isinstance(o, (nn.Module,FunctionType)) and id(o) in self.numbers: return 'node',self.numbers[id(o)]
 
-# %% ../nbs/17_holders.ipynb #7685364b
-MISSING = object()  # what is not there, and will be made anew
-def _refusal(node):
-    kind = node['cls'].partition(':')[2]
-    return ValueError(f"the checkpoint has `{node['path']}`, a {kind}, which is not there now and can't be made from it. "
-                      "Make it before the fit begins, or in `before_fit`")
+# %% ../nbs/17_holders.ipynb #b9cce2de
+class Taker(_Nodes):
+    "Takes the state of objects"
+    def take(self, roots):
+        "The state of `roots`, objects by name"
+        self.given = roots
+        self.roots = {n:self.value(o, n) for n,o in roots.items()}
+        while len(self.nodes)<len(self.objects):
+            path,o = self.objects[len(self.nodes)]
+            self.nodes.append({'path':path, 'cls':class_of(o), **self.node(o, path)})
+        self.share()
+        return dict(roots=self.roots, nodes=self.nodes)
 
-_tuples = {'~tuple':tuple, '~frozenset':frozenset, '~Size':torch.Size, '~namedtuple':None}
+    def share(self):
+        "Note which tensors share their memory, and at which offset; the base is a weight, or the largest of them"
+        groups = defaultdict(list)
+        for i,((_,o),node) in enumerate(zip(self.objects, self.nodes)):
+            if 'tensor' in node and (m := _memory(o)) is not None: groups[m].append(i)
+        for m,members in groups.items():
+            base = self.memories.get(m)
+            if base is None and len(members)>1: base = max(members, key=lambda i: self.objects[i][1].numel())
+            if base is None: continue
+            for i in members:
+                o = self.objects[i][1]
+                self.nodes[i]['shares'] = [base, o.storage_offset(), list(o.stride())]
 
-# %% ../nbs/17_holders.ipynb #09e0c89d
+# %% ../nbs/17_holders.ipynb #49b6a074
 class _Reader:
     "Reads values, and finds or makes the holders that they refer to"
     def __init__(self,
-        state, # As `Taker.take` gives it
-        known, # What is not entered, by name
-        device, # Where tensors go that were not on the CPU
-        is_made=lambda path: False, # Will what has this path be made anew, if it is not there and can't be made here?
+        state, # From `Taker.take`
+        known, # Objects not to enter, by name
+        device, # Device for tensors that were not on the CPU
+        is_made=lambda path: False, # Will the object with this path be made later, if it does not exist and can't be made here?
     ):
         self.nodes,self.roots,self.known,self.device,self.is_made = state['nodes'],state['roots'],known,device,is_made
         self.made,self.claimed,self.todo,self.memories = {},{},deque(),memories_of(known)
@@ -356,14 +341,22 @@ class _Reader:
         return getattr(o, x[1]) if x[2] is None else MethodType(self.value(x[2], getattr(old, '__func__', None)), o)
 
     def partial(self, x, old):
-        "The old one, if it holds the same objects"
+        "The existing one, if it holds the same objects"
         f,args,kwargs = (self.value(o, getattr(old, n, None)) for o,n in zip(x, ('func','args','keywords')))
         is_same = type(old) is partial and old.func is f and old.keywords is kwargs
         if is_same and len(old.args)==len(args) and all(map(is_, old.args, args)): return old
         self.fill_all()
         return partial(f, *args, **kwargs)
 
-# %% ../nbs/17_holders.ipynb #b2761bc2
+# %% ../nbs/17_holders.ipynb #d5547b7e
+MISSING = object()  # does not exist yet, and will be made later
+def _refusal(node):
+    kind = node['cls'].partition(':')[2]
+    return ValueError(f"the checkpoint has `{node['path']}`, a {kind}, which is not there now and can't be made from it. "
+                      "Make it before the fit begins, or in `before_fit`")
+
+_tuples = {'~tuple':tuple, '~frozenset':frozenset, '~Size':torch.Size, '~namedtuple':None}
+
 class _Finder(_Reader):
     "Finds holders"
     def tuple(self, tag, values, old):
@@ -395,7 +388,7 @@ class _Finder(_Reader):
         if o is not MISSING: self.todo.append((node,o))
         return o
 
-# %% ../nbs/17_holders.ipynb #d51dfcac
+# %% ../nbs/17_holders.ipynb #8b466723
 class _Maker(_Finder):
     "Makes holders"
     def tensor(self, node, old):
@@ -411,7 +404,7 @@ class _Maker(_Finder):
         return t.requires_grad_() if node['grad'] and t.is_floating_point() else t
 
     def can_fill(self, node, old):
-        "Can `old` take the numbers? One that is expanded can't, nor one that autograd has made"
+        "Can the numbers be copied into `old`? Not if it is expanded, or made by autograd"
         t = node['tensor']
         if not isinstance(old, torch.Tensor) or id(old) in self.claimed or (old.shape,old.dtype)!=(t.shape,t.dtype): return False
         strides = old.stride() if old.layout is torch.strided else ()
@@ -419,13 +412,13 @@ class _Maker(_Finder):
         return not old.is_inference() and (old.is_leaf or not old.requires_grad) and self.lies_well(node, old)
 
     def view(self, node):
-        "A view of the memory that it shares"
+        "A view of its base"
         base,offset,strides = node['shares']
         b,first = (self.holder(base, None),self.nodes[base]['shares'][1]) if isinstance(base, int) else (self.known[base],0)
         return b.detach().as_strided(node['tensor'].shape, strides, b.storage_offset() + offset - first)
 
     def lies_well(self, node, old):
-        "Does `old` share its memory with what it should share it with, and with nothing else?"
+        "Does `old` share its memory with the right tensor, and with nothing else?"
         (base,offset,strides),m = node.get('shares', (None,0,())),_memory(old)
         mine = id(node) if base is None else base
         if m is None: return base is None
@@ -442,7 +435,7 @@ class _Maker(_Finder):
             return old
         return a.copy()
 
-# %% ../nbs/17_holders.ipynb #3a1dbf0a
+# %% ../nbs/17_holders.ipynb #e42cce0d
 class _Builder(_Maker):
     "Makes holders that are not filled at once"
     def unpickled(self, node, old):
@@ -467,10 +460,10 @@ class _Builder(_Maker):
         if 'items' in node: return cls.__new__(cls) if issubclass(cls, list) else self.cant(node)
         if 'factory' in node and issubclass(cls, defaultdict): return cls(self.value(node['factory'], None))
         if 'dict' in node or 'set' in node: return cls.__new__(cls) if issubclass(cls, (dict,set)) else self.cant(node)
-        if 'children' in node and cls is type(self.known.get('model')): return deepcopy(self.known['model'])  # as a step made it
+        if 'children' in node and cls is type(self.known.get('model')): return deepcopy(self.known['model'])  # made by a training step
         return object.__new__(cls) if is_all_attributes(cls) and not issubclass(cls, nn.Module) else self.cant(node)
 
-# %% ../nbs/17_holders.ipynb #bbaf1a9b
+# %% ../nbs/17_holders.ipynb #e110a52d
 class _Filler(_Builder):
     "Fills objects and modules"
     def fill(self, node, o):
@@ -479,7 +472,7 @@ class _Filler(_Builder):
 
     def set_all(self, values, get, put):
         for k,v in values.items():
-            old = get(k, MISSING)  # an attribute that is None is there
+            old = get(k, MISSING)  # None is a value, too
             new = self.value(v, None if old is MISSING else old)
             if new is not old and new is not MISSING: put(k, new)
 
@@ -491,7 +484,7 @@ class _Filler(_Builder):
         def put(k, v): object.__setattr__(o, k, v) if k in slots else d.__setitem__(k, v)
         def get(k, none):
             old = getattr(o, k, none) if k in slots else d.get(k, none)
-            return none if isinstance(o, Recorder) and isinstance(old, (list,L)) else old  # these are handed out, and made anew by each fit
+            return none if isinstance(o, Recorder) and isinstance(old, (list,L)) else old  # each fit makes new ones
         self.set_all(values, get, put)
 
     def tensors(self, values, m, node):
@@ -508,7 +501,7 @@ class _Filler(_Builder):
         for n,v in values.items():
             self.set_all(dict(zip(there[n], v)), there[n].get, getattr(m, n).__setitem__)
 
-# %% ../nbs/17_holders.ipynb #6c2e9b15
+# %% ../nbs/17_holders.ipynb #d8a69a08
 class _Contents(_Filler):
     "Fills containers"
     def items(self, values, o, node):
@@ -517,7 +510,7 @@ class _Contents(_Filler):
         else:
             olds = list(o)
             new = [self.value(v, olds[i] if i<len(olds) else None) for i,v in enumerate(values)]
-        base = list if isinstance(o, list) else deque  # a subclass may count in its own
+        base = list if isinstance(o, list) else deque  # a subclass may count calls in its own method
         base.clear(o)
         base.extend(o, (x for x in new if x is not MISSING))
 
@@ -526,7 +519,7 @@ class _Contents(_Filler):
         for k,v in values:
             if isinstance(k, dict):
                 k = self.value(k, None)
-                self.fill_all()  # a key must be whole before it is hashed
+                self.fill_all()  # a key must be complete before it is hashed
             pairs.append((k, self.value(v, o.get(k) if k is not MISSING else None)))
         base = OrderedDict if isinstance(o, OrderedDict) else dict
         base.clear(o)
@@ -539,9 +532,9 @@ class _Contents(_Filler):
         o.clear()
         o.update(x for x in new if x is not MISSING)
 
-# %% ../nbs/17_holders.ipynb #f458c8e3
+# %% ../nbs/17_holders.ipynb #752ed5f6
 class Putter(_Contents):
-    "Brings objects to a state"
+    "Restores the state of objects"
     def cells(self, values, f, node):
         for c,v in zip(f.__closure__ or (), values):
             if v=={'~empty':1}: continue
@@ -560,7 +553,7 @@ class Putter(_Contents):
         for n,v in values.items():
             module,_,k = n.rpartition('.')
             of_module = vars(f.__globals__[module]) if module else f.__globals__
-            d,old = there.get(n) or (of_module, MISSING)  # what a step made is not there yet
+            d,old = there.get(n) or (of_module, MISSING)  # a training step makes it, so it may not exist yet
             new = self.value(v, None if old is MISSING else old)
             if new is not old and new is not MISSING: d[k] = new
 
@@ -583,21 +576,21 @@ class Putter(_Contents):
         self.fill_all()
         _keeper(type(o))[1](o, state)
 
-# in this order, since attributes come before what is asked of the object itself
+# in this order: attributes first, since an object's own functions may use them
 _fillers = {'attrs':Putter.attributes, 'class':Putter.cls}
 _kinds = 'tensors children hooks items dict set cells defaults globals of bases functions methods custom'.split()
 _fillers |= {n:getattr(Putter, n) for n in _kinds}
 
-# %% ../nbs/17_holders.ipynb #bcbde669
+# %% ../nbs/17_holders.ipynb #1116d672
 def as_plain(
     o # Anything
 )->dict: # Numbers, strings, bytes, tensors, lists and dicts
-    "`o` as a safe unpickler reads it"
+    "`o` as values that a safe unpickler can read"
     return Taker({}).take(dict(o=o))
 
 def from_plain(
-    state:dict, # What `as_plain` gave
-    device='cpu', # Where tensors go that were not on the CPU
+    state:dict, # From `as_plain`
+    device='cpu', # Device for tensors that were not on the CPU
 ):
-    "What it was made of, anew"
+    "A new object with the contents in `state`"
     return Putter(state, {}, device).put(dict(o=None))['o']

@@ -1,4 +1,4 @@
-"""Is what a key makes a function of the key? Make it twice and compare the bits.
+"""Does a key determine the result? Make it twice and compare the bits.
 
 Docs: https://fastai-repro.github.io/fastai_repro/rehearsal.html.md"""
 
@@ -18,7 +18,7 @@ from xxhash import xxh3_128_hexdigest
 from .digests import digest
 from .objects import is_atom,walk_objects
 
-# %% ../nbs/15_rehearsal.ipynb #a1c5407e
+# %% ../nbs/15_rehearsal.ipynb #b4887681
 class _OnDevice:
     "The bits of a tensor that is not on the CPU"
     def __init__(self, t): self.t = t.clone().view(torch.uint8)
@@ -32,17 +32,18 @@ def _tensor_bits(t):
     if not t.numel(): return b''
     return xxh3_128_hexdigest(t.view(torch.uint8).numpy()) if t.is_cpu else _OnDevice(t)
 
+# %% ../nbs/15_rehearsal.ipynb #f6048c7f
 def bits_of(
     o, # What a loader made
-    depth:int=8, # How far to go into objects in objects
-    seen:dict=None, # Objects that were met, by id: each counts once
-): # Lists of strings and numbers that are equal where the bits are
-    "The bits of `o`, to be compared with `==`"
+    depth:int=8, # How many levels of objects to enter
+    seen:dict=None, # Objects already read, by id
+): # Nested lists, equal if the bits are equal
+    "The bits of `o`, for comparison with `==`"
     seen,head = {} if seen is None else seen,[type(o).__name__]
     def inner(x): return bits_of(x, depth-1, seen)
     if isinstance(o, torch.Tensor):
         try: return [*head, str(o.dtype), tuple(o.shape), _tensor_bits(o)]
-        except (RuntimeError,TypeError,NotImplementedError): return head  # a nested tensor, say, has no bits that are known here
+        except (RuntimeError,TypeError,NotImplementedError): return head  # its bits are not known, for example of a nested tensor
     if isinstance(o, np.ndarray) and not o.dtype.hasobject:
         return [*head, o.dtype.str, o.shape, xxh3_128_hexdigest(np.ascontiguousarray(o).tobytes())]
     if is_atom(o): return [*head, digest(o) if isinstance(o, (float,np.generic)) else repr(o)]
@@ -57,12 +58,12 @@ def bits_of(
     if hasattr(o, 'to_numpy'): return [*head, inner(o.to_numpy())]
     return [*head, *(x for k,v in getattr(o, '__dict__', {}).items() for x in (k, inner(v)))]
 
-# %% ../nbs/15_rehearsal.ipynb #36730ea0
+# %% ../nbs/15_rehearsal.ipynb #6f1ca340
 class _Call:
     def __init__(self, owner, args=None): self.owner,self.args,self.inner,self.bits = owner,bits_of(args),[],None
 
 def _owners(roots):
-    "The objects that take part, by id, and the code of functions among them: not what only code names"
+    "The objects involved, by id, and the code of functions among them, without what is only used in code"
     objects,codes = {},{}
     for path,o in walk_objects(roots):
         if ':' in path: continue
@@ -71,7 +72,7 @@ def _owners(roots):
     return objects,codes
 
 def _recorded(make, objects, codes):
-    "The calls that `make` makes of methods of `objects` and of `codes`"
+    "The calls of methods of `objects` and of functions with `codes` while `make` runs"
     top = _Call(None)
     stack = [top]
     def note(frame, event, arg):
@@ -91,8 +92,9 @@ def _recorded(make, objects, codes):
     finally: sys.setprofile(before)
     return top
 
+# %% ../nbs/15_rehearsal.ipynb #066767a0
 def _begins(a, b):
-    "The innermost call in `a` that is the first to return other bits than in `b` for the same arguments"
+    "The innermost call in `a` that is the first to return a different result than in `b` for the same arguments"
     for x,y in zip(a.inner, b.inner):
         if x.owner is y.owner and x.args==y.args and x.bits!=y.bits: return _begins(x, y) or x
 
@@ -100,19 +102,19 @@ def _name(o): return getattr(o, '__qualname__', None) or str(getattr(o, 'name', 
 
 def culprit(
     make, # Function without arguments that makes something from a key
-    roots:dict, # The objects that take part, by name
+    roots:dict, # The objects involved, by name
     between=None, # Function to call between the two
-)->str: # Name of a class or function; None if `make` made the same now
-    "Who is the first to return other bits when `make` is called twice?"
+)->str: # Name of a class or function; None if both results were the same
+    "Which class or function is the first to return a different result when `make` is called twice?"
     objects,codes = _owners(roots)
     first = _recorded(make, objects, codes)
     if between: between()
     found = _begins(first, _recorded(make, objects, codes))
     return None if found is None else _name(found.owner)
 
-# %% ../nbs/15_rehearsal.ipynb #753027f4
+# %% ../nbs/15_rehearsal.ipynb #369a324c
 class PlainState:
-    "The plain attributes of the objects that take part, to be put back"
+    "The plain attributes of the objects involved, so that they can be restored"
     def __init__(self, roots):
         held = [vars(o) for _,o in walk_objects(roots) if not isinstance(o, type) and type(getattr(o, '__dict__', None)) is dict]
         self.kept = [(d, {k:v for k,v in d.items() if is_atom(v)}) for d in held]
@@ -123,21 +125,22 @@ class PlainState:
 
 def rehearse(
     make, # Function without arguments that makes it again, from its key
-    first, # `bits_of` what was made the first time
-    roots:dict, # The objects that take part, by name
+    first, # `bits_of` the first result
+    roots:dict, # The objects involved, by name
     between=None, # Function that makes something else
     state=None, # `PlainState` of the roots, if it is known
-)->str: # '' if the bits are the same, else who is the first to return others, or '?'
-    "Does `make` make the same bits once more?"
+)->str: # '' if the bits are the same, else the name of the culprit, or '?'
+    "Does `make` give the same bits once more?"
     state = state or PlainState(roots)
     try: return '' if _repeats(make, first) else culprit(make, roots, between) or '?'
-    except Exception: return '?'  # `make` works no longer
+    except Exception: return '?'  # `make` does not work a second time
     finally: state.put_back()
 
 def _repeats(make, first):
     try: return bits_of(make())==first
     except Exception: return False
 
+# %% ../nbs/15_rehearsal.ipynb #c8a8916c
 def copied(o):
     "A copy of what a loader made; tensors are cloned, which takes a fraction of `deepcopy`"
     if type(o) in (list,tuple): return type(o)(map(copied, o))

@@ -1,4 +1,4 @@
-"""In the process of a program that is run again: compare with the record before it trains
+"""In the process of a program that is run again: compare with the record before it trains.
 
 Docs: https://fastai-repro.github.io/fastai_repro/rerun.html.md"""
 
@@ -17,7 +17,7 @@ from .environment import machine_fields,package_fields
 from .contents import item_list
 from .manifest import RunWriter
 
-# %% ../nbs/30_rerun.ipynb #33a7d75f
+# %% ../nbs/30_rerun.ipynb #e93c282f
 def _by_name(items): return {k:v for ns,cs in zip(items['names'], items['contents']) for k,v in zip(ns, cs or [None]*len(ns))}
 
 def _some(what, names):
@@ -25,15 +25,16 @@ def _some(what, names):
     first = ', '.join(sorted(names)[:3]) + (', ...' if len(names)>3 else '')
     return f"{len(names):,} {'item was' if len(names)==1 else 'items were'} {what} ({first})"
 
-_data = {'data.n':'another number of items', 'data.items':'other items', 'data.content':'other contents', 'data.labels':'other labels'}
+_data = {'data.n':'a different number of items', 'data.items':'different items', 'data.content':'different contents',
+    'data.labels':'different labels'}
 
 def data_changes(
     then:dict, # Fields of the record
     now:dict, # Fields of this run
     items:dict=None, # The record's items
-    here:dict=None, # This run's
+    here:dict=None, # The items of this run
 )->list: # Sentences; empty if nothing differs
-    "What of the data is other than in the record"
+    "What is different in the data since the record"
     res = []
     if items and here:
         a,b = _by_name(items),_by_name(here)
@@ -43,25 +44,25 @@ def data_changes(
     return res or [f"{text} (`{k}`: {str(then[k])[:16]}, now {str(now[k])[:16]})" for k,text in _data.items()
                    if k in then and k in now and then[k]!=now[k]]
 
-# %% ../nbs/30_rerun.ipynb #830813aa
+# %% ../nbs/30_rerun.ipynb #637c5339
 def _has(device):
     return device in (None, 'cpu') or device=='cuda' and torch.cuda.is_available() or device=='mps' and torch.backends.mps.is_available()
 
 def device_refused(
-    fields:dict # Of the record
+    fields:dict # Fields of the record
 )->str|None:
-    "Why the record's device can't be had"
+    "Why the record's device can't be used; None if it can"
     device = fields.get('learner.device')
     if not _has(device):
         name = fields.get('gpu.name') or 'no name recorded'
-        return (f"`learner.device` is {device!r} in the record ({name}), and there is none here: other kernels give other bits. "
+        return (f"`learner.device` is {device!r} in the record ({name}), and there is none here: another device gives another result. "
                 "Replay it on a machine that has one")
 
 def warnings_of(
     then:dict, # Fields of the record
     now:dict, # Some fields of this process, or of its run
-)->list: # Sentences, the most telling first
-    "What differs and changes the result, or may: of packages only those that the run used"
+)->list: # Sentences, the most important first
+    "What differs and changes or may change the result; only packages that the run used"
     used = then.get('code.packages')
     known = {k:v for k,v in then.items() if k in now or k.startswith('packages.') and not used}
     found = RunManifest(known).diff(RunManifest({k:v for k,v in now.items() if k in known}))
@@ -73,20 +74,20 @@ def warnings_of(
 
 def _text(v): return s if len(s := json.dumps(v, ensure_ascii=False))<60 else s[:57] + '...'
 
-# %% ../nbs/30_rerun.ipynb #86fda6b9
+# %% ../nbs/30_rerun.ipynb #23cf3b58
 def _tell(plan, **what):
     with atomic_open(Path(plan['out'])/'check.json') as f: json.dump(what, f)
 
 def _stop(plan, **what):
-    "End the process before it does anything that counts"
+    "End the process before it trains"
     _tell(plan, **what)
     sys.stdout.flush()
     os._exit(3)
 
 def watch(
-    file:str # What to compare with, as JSON
+    file:str # JSON file with what to compare with
 ):
-    "In a program's process: compare data, machine and flags with the record, and stop before the training if it can't come out the same"
+    "In a program's process: compare data, machine and flags with the record, and stop before the training if the result can't be the same"
     plan = json.loads(Path(file).read_text())
     then = RunManifest.load(plan['record']).fields
     if why := device_refused(then): _stop(plan, refused=why)
@@ -96,6 +97,6 @@ def watch(
         if writer.number!=plan['number']: return
         now = writer.manifest.fields
         if data := data_changes(then, now, plan['items'], item_list(learn.dls)): _stop(plan, data=data)
-        # what ends a fit after some steps is a callback
+        # a fit that ends after some steps is ended by a callback
         _tell(plan, warnings=[o for o in warnings_of(then, now) if not (plan.get('steps') and o.startswith('`learner.callbacks`'))])
     RunWriter.place,RunWriter.begun = (lambda number: Path(plan['out'])/f'{number:04}.json'),begun

@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from .exact import exact_arithmetic,in_exact_arithmetic
 from .streams import check_seed,derived_key,stream_key
 
-# %% ../nbs/11_seed.ipynb #7892c259
+# %% ../nbs/11_seed.ipynb #816b76ee
 _has_xpu,_has_mps = hasattr(torch, 'xpu') and torch.xpu._is_compiled(),torch.backends.mps.is_available()
 
 def device_generators():
@@ -31,7 +31,6 @@ def device_generators():
     if _has_mps and not torch.mps._is_in_bad_fork(): res.append(torch.mps._get_default_mps_generator())
     return res
 
-# %% ../nbs/11_seed.ipynb #8a53fa5b
 def get_states():
     "The states of python's, numpy's and torch's generators, on the CPU and on all accelerators in use"
     return (random.getstate(), np.random.get_state(), torch.default_generator.get_state(),
@@ -40,18 +39,18 @@ def get_states():
 def set_states(
     states:tuple # As `get_states` gave them
 ):
-    "Bring all generators back to `states`"
+    "Set all generators to `states`"
     py,npy,cpu,devices = states
     random.setstate(py)
     np.random.set_state(npy)
     torch.default_generator.set_state(cpu)
     for g,state in devices: g.set_state(state)
 
-# %% ../nbs/11_seed.ipynb #d676052f
-_python,_numpy = random.seed.__self__,np.random.mtrand._rand  # the global ones, which `random.seed` gets to by a longer way
+# %% ../nbs/11_seed.ipynb #9b2cff91
+_python,_numpy = random.seed.__self__,np.random.mtrand._rand  # the global ones, used directly because it is faster
 
 def global_generators():
-    "The generators that belong to nobody: python's, numpy's with what is inside it, torch's and those of the devices in use"
+    "The global generators: python's, numpy's and its bit generator, torch's, and those of the devices in use"
     return [_python, _numpy, _numpy._bit_generator, torch.default_generator, *device_generators()]
 
 def seed_cpu(
@@ -62,19 +61,20 @@ def seed_cpu(
     super(random.Random, _python).seed(py)
     _python.gauss_next = None
     try: _numpy.seed(npy & 0xffffffff)
-    except TypeError: np.random.seed(npy & 0xffffffff)  # `np.random.set_bit_generator` put another in its place
+    except TypeError: np.random.seed(npy & 0xffffffff)  # `np.random.set_bit_generator` has replaced it
     torch.default_generator.manual_seed(cpu)
 
+# %% ../nbs/11_seed.ipynb #f4bf7764
 _home = dict(index=0)
 
 def home_device(
-    index:int # Number of the accelerator that this process trains on
+    index:int # Index of the accelerator that this process trains on
 ):
-    "Numbers drawn on it are those that the first accelerator draws in a training with one process"
+    "This device draws the numbers that the first accelerator draws in training with one process"
     _home['index'] = index
 
 def _device_name(device):
-    "Accelerators count from the one that this process trains on"
+    "The name of a device, counted from the one that this process trains on"
     if not _home['index'] or device.index is None: return str(device)
     return f"{device.type}:{(device.index-_home['index']) % getattr(torch, device.type).device_count()}"
 
@@ -89,22 +89,22 @@ def seed_all(
 
 def seed_later_too(
     key:bytes # Key of a stream, 32 bytes
-)->bool: # Is CUDA still to be started?
-    "`seed_all`, and CUDA's generators when they are there, if it is started later"
+)->bool: # Is CUDA not started yet?
+    "`seed_all`; if CUDA is started later, its generators are seeded then"
     waits = torch.cuda.is_available() and not torch.cuda.is_initialized()
     seed_all(key)
     if waits: torch.cuda._lazy_call(lambda: [_seed_device(g, key) for g in torch.cuda.default_generators], seed_all=True)
     return waits
 
-# %% ../nbs/11_seed.ipynb #2ebe0741
+# %% ../nbs/11_seed.ipynb #a3ddb9f6
 @contextmanager
 def isolated():
-    "Leave all generators as they were, also after an error"
+    "Restore all generators afterwards, also after an error"
     states = get_states()
     try: yield
     finally: set_states(states)
 
-# %% ../nbs/11_seed.ipynb #efae8b94
+# %% ../nbs/11_seed.ipynb #d7ddc623
 def _flags():
     return dict(cudnn=(torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark),
                 algorithms=(torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
@@ -112,42 +112,41 @@ def _flags():
 
 def _set_flags(cudnn, algorithms, fill, cublas):
     torch.backends.cudnn.deterministic,torch.backends.cudnn.benchmark = cudnn
-    if algorithms!=_flags()['algorithms']: torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])  # it imports a lot
+    if algorithms!=_flags()['algorithms']: torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])  # imports a lot
     torch.utils.deterministic.fill_uninitialized_memory = fill
     if cublas is None: os.environ.pop('CUBLAS_WORKSPACE_CONFIG', None)
     else: os.environ['CUBLAS_WORKSPACE_CONFIG'] = cublas
 
 def check_strict(strict):
-    "Raise a `ValueError` for what `strict` can't be"
+    "Raise a `ValueError` for an invalid `strict`"
     if strict not in (False, True, 'warn'): raise ValueError(f"`strict` must be False, True or 'warn', but it is {strict!r}")
 
 def make_deterministic(
     strict, # False, True or 'warn'
     fill:bool, # In strict mode, fill uninitialized memory?
 ):
-    "Set the flags for good; `deterministic` puts them back"
+    "Set the flags and leave them set; `deterministic` restores them"
     flags = _flags()
     flags['cudnn'] = (True, False)
     if strict:
         flags.update(algorithms=(True, strict=='warn'), fill=fill, cublas=flags['cublas'] or ':4096:8')
     _set_flags(**flags)
 
-# %% ../nbs/11_seed.ipynb #60d8e69e
 @contextmanager
 def deterministic(
     strict:bool|str=False, # Turn torch's deterministic algorithms on: False, True or 'warn'
     fill:bool=False, # In strict mode, fill uninitialized memory?
 ):
-    "Deterministic kernels inside; all flags as they were after it, also after an error"
+    "Use deterministic kernels inside, and restore all flags afterwards, also after an error"
     check_strict(strict)
     flags = _flags()
     try: yield make_deterministic(strict, fill)
     finally: _set_flags(**flags)
 
-# %% ../nbs/11_seed.ipynb #ca036057
+# %% ../nbs/11_seed.ipynb #3df18ca6
 def set_seed(
     s:int=42, # Seed, 0 to 2**64-1
-    reproducible:bool=True, # Make cuDNN deterministic and stop it from racing kernels? False leaves these flags alone, unless `strict`
+    reproducible:bool=True, # Make cuDNN deterministic and switch its benchmark off? False leaves these flags alone, unless `strict`
     strict:bool|str=False, # Torch's deterministic algorithms: True, or 'warn'. False leaves these flags alone
     fill:bool=False, # In strict mode, fill uninitialized memory?
 )->None:
@@ -160,8 +159,8 @@ def set_seed(
     os.environ['PYTHONHASHSEED'] = str(s%2**32)
     if reproducible or strict: make_deterministic(strict, fill)
 
-# %% ../nbs/11_seed.ipynb #8a9d026d
-_made,_exactly = WeakSet(),WeakSet()  # modules that got their weights under `seeded`, and with `exact=True`
+# %% ../nbs/11_seed.ipynb #0e7ad248
+_made,_exactly = WeakSet(),WeakSet()  # modules whose weights were made in `seeded`, and with `exact=True`
 
 def _note(module, name, param):
     _made.add(module)
@@ -169,25 +168,25 @@ def _note(module, name, param):
 
 @contextmanager
 def noting_models():
-    "Models that get their weights inside count as seeded"
+    "`is_seeded` is True for models that get their weights inside"
     hook = register_module_parameter_registration_hook(_note)
     try: yield
     finally: hook.remove()
 
 def is_seeded(
     model:torch.nn.Module,
-    exact:bool=False, # With `exact=True`?
+    exact:bool=False, # Were they made with `exact=True`?
 )->bool:
-    "Did all modules of `model` get their weights under `seeded`, or in a cell of `reproducible`?"
+    "Did all modules of `model` get their weights inside `seeded`, or in a cell with `reproducible` on?"
     return all(o in (_exactly if exact else _made) for o in model.modules() if o._parameters)
 
 @contextmanager
 def seeded(
     seed:int, # Seed, 0 to 2**64-1
     *stream, # What the numbers are for: strings and integers
-    exact:bool=False, # Draw, and compute, the same bits on every machine, with `exact_arithmetic`?
+    exact:bool=False, # Draw and compute the same bits on every machine, with `exact_arithmetic`?
 ):
-    "Seed all generators with the stream `stream` of `seed`, and leave them as they were after it, also after an error"
+    "Seed all generators from `seed` and the name `stream`, and restore them afterwards, also after an error"
     key,states = stream_key(seed, *stream),get_states()
     outer = torch.initial_seed()
     fresh = seed_later_too(key)

@@ -1,4 +1,4 @@
-"""What a training moves besides the weights: taken, compared, brought back.
+"""Save, compare and restore everything that a training changes besides the weights.
 
 Docs: https://fastai-repro.github.io/fastai_repro/state.html.md"""
 
@@ -7,43 +7,44 @@ Docs: https://fastai-repro.github.io/fastai_repro/state.html.md"""
 # %% auto #0
 __all__ = ['named_callbacks', 'named_tensors', 'learner_roots', 'LearnerState']
 
-# %% ../nbs/18_state.ipynb #2ed358e7
+# %% ../nbs/18_state.ipynb #8a359e0c
 import re
 from collections import Counter
 from functools import partial
 import torch
+from fastcore.basics import patch
 from torch import nn
 from .codec import HARMLESS,by_name,calls_of
 from .digests import digest
 from .holders import MISSING,Putter,Taker,memories_of
 from .objects import is_opaque,is_users,set_by_methods
 
-# %% ../nbs/18_state.ipynb #ca0a1153
+# %% ../nbs/18_state.ipynb #b5b61bfc
 _passing = set('''dls dl model opt cbs xb yb x y pred loss_func metrics _metrics iter n_iter n_epoch training logger path
-model_dir'''.split())  # of one step or one process, or roots of their own
+model_dir'''.split())  # part of one step or one process, or listed separately
 
 def named_callbacks(learn):
-    "The callbacks of a learner, each under a name that it has in every process"
+    "The callbacks of a learner, under names that are the same in every process"
     res,count = {},Counter()
-    for o in learn.cbs.sorted('order'):  # by name: who joins moves nobody
+    for o in learn.cbs.sorted('order'):  # by name, so adding a callback does not rename the others
         count[o.name] += 1
         res[f'cbs.{o.name}#{count[o.name]}'] = o
     return res
 
 def named_tensors(model): return dict([*model.named_parameters(), *model.named_buffers()])
-
 _of_loaders = 'dataset','after_item','before_batch','after_batch','bs'
 
 def learner_roots(learn):
-    "What may hold a state in a training, by name"
+    "Everything that can hold state in a training, by name"
     cbs = named_callbacks(learn)
     data = {f'loaders.{i}.{n}':v for i,dl in enumerate(learn.dls.loaders) for n in _of_loaders if (v := getattr(dl, n, None)) is not None}
     is_own = lambda k, v: k not in _passing and all(v is not o for o in cbs.values()) and not is_opaque(type(v))
     own = {f'learn.{k}':v for k,v in vars(learn).items() if is_own(k, v)}
     return {'model':learn.model, 'loss':learn.loss_func, 'metrics':list(learn.metrics), **cbs, **_optimizer_roots(learn.opt), **own, **data}
 
+# %% ../nbs/18_state.ipynb #31fc8edc
 def _optimizer_roots(opt):
-    "What an optimizer holds besides what its `state_dict` has; so does one of the user's inside it"
+    "What an optimizer, or the user's optimizer inside it, holds in addition to its `state_dict`"
     if opt is None: return {}
     res = {f'opt.{k}':v for k,v in vars(opt).items() if k not in ('param_lists','state','hypers','opt')}
     inner = getattr(opt, 'opt', None)
@@ -56,17 +57,17 @@ def _known(learn):
     known.update({f'w:{n}':t for n,t in named_tensors(learn.model).items()})
     return {n:o for n,o in known.items() if o is not None}
 
-# %% ../nbs/18_state.ipynb #eea5e610
+# %% ../nbs/18_state.ipynb #72cfde6c
 _whole = 'tensor','array','items','dict','set','cells','defaults','tensors','children','hooks','custom','pickle'
 _keywise = 'attrs','class','globals'
 
 def _pieces(node):
-    "Kind, key and value of everything in a node that can be brought back by itself"
+    "Kind, key and value of everything in a node that can be restored separately"
     whole = ((kind,None,node['digest'] if kind=='pickle' else node[kind]) for kind in _whole if kind in node)
     return [*whole, *((kind,k,v) for kind in _keywise for k,v in node.get(kind, {}).items())]
 
 def _digests(state):
-    "A digest of each piece by path, kind and key; holders go by their paths and classes"
+    "A digest of each piece by path, kind and key; holders are named by path and class"
     nodes = state['nodes']
     def named(v):
         if isinstance(v, list): return [named(x) for x in v]
@@ -75,16 +76,11 @@ def _digests(state):
     res = {(o['path'],kind,k):digest(named(v)) for o in nodes for kind,k,v in _pieces(o)}
     return {**res, **{(n,'root',None):digest(named(v)) for n,v in state['roots'].items()}}
 
+# %% ../nbs/18_state.ipynb #e751e989
 def _stored(cls):
-    "Names of the attributes that methods of `cls` set, but for those that prepare it"
+    "Names of the attributes that methods of `cls` set, except `__init__` and `setups`"
     return set().union(*(set_by_methods(c, but=('__init__','setups')) for c in cls.__mro__))
 
-def _is_not_makeable(o, node, taker):
-    if isinstance(o, nn.Module): return type(o) is not type(taker.given['model'])
-    if 'name' in node: return by_name(node['name']) is not o
-    return 'custom' in node or bool(node.get('pickle')) and not calls_of(node['pickle'])<=HARMLESS
-
-# %% ../nbs/18_state.ipynb #3edda076
 def _is_made_anew(cbs, path):
     "Is this an attribute that a method of a callback sets?"
     if path.startswith('learn.'): root,rest = 'learn',path[len('learn.'):]
@@ -98,16 +94,16 @@ def _set_root(learn, name, new):
     elif kind=='loaders': setattr(learn.dls.loaders[int(k.partition('.')[0])], k.partition('.')[2], new)
     elif kind in ('learn','opt','inner'): setattr(dict(learn=learn, opt=learn.opt, inner=getattr(learn.opt, 'opt', None))[kind], k, new)
 
-# %% ../nbs/18_state.ipynb #52a7463c
+# %% ../nbs/18_state.ipynb #a615cda0
 class LearnerState:
-    "What a training has moved besides the weights: taken, described, brought back"
+    "What a training has changed besides the weights"
     def __init__(self, state): self.state,self.refused = state,[]
 
     @classmethod
     def take(cls,
         learn, # Learner
-        keyed=None, # `id`s of the generators that keys reach; default: all
-        before:dict=None, # What another state's `digests` were: pickles that have not changed since are not kept again
+        keyed=None, # `id`s of the generators that are seeded by keys; default: all
+        before:dict=None, # The `digests` of an earlier state: pickles that have not changed since are not saved again
     ):
         watchers = [n for n,o in named_callbacks(learn).items() if getattr(o, 'only_watches', False)]
         t = Taker({id(o):n for n,o in _known(learn).items()}, keyed, before, watchers, memories_of(_known(learn)))
@@ -116,46 +112,57 @@ class LearnerState:
         return res
 
     def put(self,
-        learn, # Learner, of the same settings
-        between:bool=False, # Between two fits? What methods of callbacks set may not be there, and is made anew by the next
+        learn, # Learner with the same settings
+        between:bool=False, # Between two fits? Then what methods of callbacks set may be missing; the next fit sets it
     ):
-        "Bring `learn` to this state; raises `ValueError` for what is not there and can't be made"
+        "Restore this state in `learn`; raises `ValueError` for an object that does not exist and can't be made"
         is_made = partial(_is_made_anew, named_callbacks(learn)) if between else lambda path: False
         roots,device = learner_roots(learn),next((p.device for p in learn.model.parameters()), torch.device('cpu'))
         late = dict.fromkeys(o for o in self.state['roots'] if o.startswith('learn.'))
-        there = {**late, **roots, 'learn.final_record':None}  # this one is handed out
+        there = {**late, **roots, 'learn.final_record':None}  # users may keep this one
         for n,new in Putter(self.state, {**_known(learn), 'model':learn.model}, device, is_made).put(there).items():
             if new is not MISSING and new is not roots.get(n, MISSING): _set_root(learn, n, new)
 
-    def not_makeable(self):
-        "Paths and objects that could not be made from this state where they are not there already"
-        return [(path,o) for (path,o),node in zip(self._taker.objects, self.state['nodes']) if _is_not_makeable(o, node, self._taker)]
+# %% ../nbs/18_state.ipynb #3c7c531b
+def _is_not_makeable(o, node, taker):
+    if isinstance(o, nn.Module): return type(o) is not type(taker.given['model'])
+    if 'name' in node: return by_name(node['name']) is not o
+    return 'custom' in node or bool(node.get('pickle')) and not calls_of(node['pickle'])<=HARMLESS
 
-    def why(self):
-        "What can't be kept and what to do about it; None if all can be"
-        if not self.refused: return None
-        (path,kind),*_ = self.refused
-        return (f"`{path}` is a {kind}, which may be a state that must be kept, and it can't be. Give the class that holds it "
-                "`state_dict` and `load_state_dict`, tell what to keep with `register_resume(cls, get, put)`, "
-                "or if it belongs to a callback that only watches the training, set `only_watches = True` in its class")
+@patch
+def not_makeable(self:LearnerState):
+    "Paths and objects that could not be made from this state in a new process"
+    return [(path,o) for (path,o),node in zip(self._taker.objects, self.state['nodes']) if _is_not_makeable(o, node, self._taker)]
 
-    def refuse(self):
-        "Raise `ValueError` if there is something that can't be kept"
-        if self.refused: raise ValueError(self.why())
+@patch
+def why(self:LearnerState):
+    "What can't be saved and what to do about it; None if everything can"
+    if not self.refused: return None
+    (path,kind),*_ = self.refused
+    return (f"`{path}` is a {kind}, which may be state that must be kept, and it can't be saved. Give the class that holds it "
+            "`state_dict` and `load_state_dict`, say what to keep with `register_resume(cls, get, put)`, "
+            "or if it belongs to a callback that only watches the training, set `only_watches = True` in its class")
 
-    def unless_changed(self,
-        end, # `LearnerState` when a training that began here was over
-        now, # `LearnerState` now
-    )->'LearnerState':
-        "This state without what somebody has changed since the training was over"
-        ends,nows = _digests(end.state),_digests(now.state)
-        changed = {k for k in {**ends, **nows} if ends.get(k)!=nows.get(k)}
-        theirs = [(path,k) for path,kind,k in nows if kind=='attrs' and (path,kind,k) in changed]
-        roots = {n:v for n,v in self.state['roots'].items() if (n,'root',None) not in changed}
-        return LearnerState(dict(roots=roots, nodes=[_without(o, changed, theirs) for o in self.state['nodes']]))
+@patch
+def refuse(self:LearnerState):
+    "Raise `ValueError` if something can't be saved"
+    if self.refused: raise ValueError(self.why())
+
+# %% ../nbs/18_state.ipynb #770d3457
+@patch
+def unless_changed(self:LearnerState,
+    end, # `LearnerState` at the end of a training that began with this state
+    now, # `LearnerState` now
+)->'LearnerState':
+    "This state without what was changed after the training ended"
+    ends,nows = _digests(end.state),_digests(now.state)
+    changed = {k for k in {**ends, **nows} if ends.get(k)!=nows.get(k)}
+    theirs = [(path,k) for path,kind,k in nows if kind=='attrs' and (path,kind,k) in changed]
+    roots = {n:v for n,v in self.state['roots'].items() if (n,'root',None) not in changed}
+    return LearnerState(dict(roots=roots, nodes=[_without(o, changed, theirs) for o in self.state['nodes']]))
 
 def _without(node, changed, theirs):
-    "A node without the pieces that somebody has changed, and the names of the attributes among them"
+    "A node without the changed pieces, and the names of the attributes among them"
     path = node['path']
     res = {k:v for k,v in node.items() if k not in _whole or (path,k,None) not in changed}
     res |= {kind:{k:v for k,v in node[kind].items() if (path,kind,k) not in changed} for kind in _keywise if kind in node}
