@@ -345,7 +345,7 @@ def _after_step(self:TraceCallback, row):
     row['after'] = generator_states()
     self._n_steps += 1
 
-# %% ../nbs/34_trace.ipynb #b1d4f8e1
+# %% ../nbs/34_trace.ipynb #80ff641c
 def _number(o):
     try: o = float(o)
     except (TypeError,ValueError): return str(o)
@@ -361,7 +361,8 @@ def _metrics(learn):
     if getattr(recorder, 'cancel_train', False): train = []
     row = list(map(_number, learn.final_record))
     if len(row)==len(train)+len(valid): return dict(zip([*train, *valid], row))
-    return {**{k:_number(getattr(learn, 'smooth_loss', 'nan')) for k in train[:1]}, **(dict(zip(valid, row[-len(valid):])) if valid else {})}
+    loss = {k:_number(getattr(learn, 'smooth_loss', 'nan')) for k in train[:1]}
+    return loss | dict(zip(valid, row[len(row)-len(valid):]))
 
 @patch
 def after_epoch(self:TraceCallback):
