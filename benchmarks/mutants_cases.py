@@ -41,7 +41,7 @@ MUTANTS = [
     ('cells', "        elif name not in x[c][key] or name not in y[c][key] or x[c][key][name]==y[c][key][name]: since,unknown = None,False",
      "        elif name not in x[c][key] or name not in y[c][key] or x[c][key][name]==y[c][key][name]: unknown = False",
      'a cell is blamed after which nothing differed any more', '63_parting'),
-    ('traces', "    return bool(x and y and x[1]==y[1] and x[0]!=y[0])", "    return bool(x and y and x[0]!=y[0])", 'other items are taken for another order',
+    ('reasons', "    return bool(x and y and x[1]==y[1] and x[0]!=y[0])", "    return bool(x and y and x[0]!=y[0])", 'other items are taken for another order',
      '63_parting'),
     ('fingerprint', "    return (words * _multipliers(0, _piece, words.device)[:words.shape[-1]]).sum(-1)", "    return words.sum(-1, dtype=torch.int64)",
      'a fingerprint does not see the order of the words'),

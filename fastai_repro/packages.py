@@ -8,13 +8,13 @@ Docs: https://fastai-repro.github.io/fastai_repro/packages.html.md"""
 __all__ = ['own_variables', 'program_variables', 'say', 'run_logged', 'python_for', 'Environment', 'install_error',
            'dockerfile_of']
 
-# %% ../nbs/61_packages.ipynb #2b3fc714
+# %% ../nbs/61_packages.ipynb #0dda6b05
 import json,os,re,shutil,signal,subprocess,sys,time
 from dataclasses import dataclass
 from pathlib import Path
 from fastcore.basics import patch
 from .record import RunManifest
-from .archive import Refused,archive_path,lock,locked_packages
+from .archive import Refused,archive_path,lock,locked_packages,no_trackers
 
 # %% ../nbs/61_packages.ipynb #c07ca3be
 _common = '''PATH HOME USER LOGNAME LANG LANGUAGE TZ TMPDIR TEMP TMP SHELL TERM SYSTEMROOT LD_LIBRARY_PATH CUDA_HOME CUDA_VISIBLE_DEVICES
@@ -27,11 +27,9 @@ def own_variables(
     "The variables of this process that another one may have"
     return {k:v for k,v in os.environ.items() if k in _common or k.startswith(('LC_', *more))}
 
-# %% ../nbs/61_packages.ipynb #3d88d54e
+# %% ../nbs/61_packages.ipynb #85f7cb35
 _numbers = re.compile(r'(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|VECLIB|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|TORCHINDUCTOR|CUDNN|CUBLAS|CUBLASLT|NVIDIA'
                       r'|NCCL|GLOO|NPY|XLA)_[A-Z0-9_]+')
-_quiet = {'WANDB_MODE':'disabled', 'COMET_MODE':'disabled', 'COMET_AUTO_LOG_DISABLE':'1', 'NEPTUNE_MODE':'debug',
-          'MLFLOW_TRACKING_URI':'sqlite:///:memory:'}
 
 def _is_setting(v): return isinstance(v, str) and re.fullmatch(r'[\w.,:;+= -]{0,200}', v)
 
@@ -39,7 +37,7 @@ def program_variables(
     fields:dict # Of the record
 )->dict: # Names and values
     "The variables that a recorded program is started with"
-    res = {**own_variables(), **_quiet, 'PYTHONUNBUFFERED':'1'}
+    res = {**own_variables(), **no_trackers, 'PYTHONUNBUFFERED':'1'}
     res.update({n:v for k,v in fields.items() if k.startswith('env.') and _numbers.fullmatch(n := k[4:]) and _is_setting(v)})
     if (v := fields.get('torch.cublas_workspace')) and v!='not set' and _is_setting(v): res['CUBLAS_WORKSPACE_CONFIG'] = v
     if str(fields.get('python.hash_seed')).isdigit(): res['PYTHONHASHSEED'] = str(fields['python.hash_seed'])

@@ -1,4 +1,4 @@
-"""The table, the bars, the graph and the files of a fit that goes on in another process.
+"""The table, the bars, the graph and the log files of a training that continues in another process.
 
 Docs: https://fastai-repro.github.io/fastai_repro/progress.html.md"""
 
@@ -7,12 +7,42 @@ Docs: https://fastai-repro.github.io/fastai_repro/progress.html.md"""
 # %% auto #0
 __all__ = ['Shown']
 
-# %% ../nbs/35_progress.ipynb #9320b326
+# %% ../nbs/35_progress.ipynb #ffad4700
 import os,time
 from contextlib import contextmanager
 from fastcore.foundation import L
 from fastai.callback.progress import CSVLogger,ProgressCallback,ShowGraphCallback
 from fastai.learner import Recorder,replacing_yield
+from fastcore.basics import patch
+
+# %% ../nbs/35_progress.ipynb #63efc66a
+class Shown:
+    "What a fit has displayed, for the process that continues it"
+    def __init__(self,
+        rows=(), # What was logged, an epoch each
+        seconds:float=0., # What these epochs took
+        since:float=0., # Seconds that the epoch after them has taken
+        files=None, # Where in each file the lines of the fit begin
+        names=(), # The names of the columns
+    ):
+        self.rows,self.seconds,self.since,self.files,self.names = list(rows),seconds,since,files or {},list(names)
+        self._start = time.monotonic()
+
+    def state(self):
+        "The arguments of a `Shown` that continues from here, as plain values"
+        since = time.monotonic()-self._start
+        return dict(rows=list(self.rows), seconds=self.seconds, since=since, files=dict(self.files), names=list(self.names))
+
+    def next_fit(self):
+        "For a fit that begins when this one has ended"
+        return Shown(files={p: os.path.getsize(p) for p in self.files if os.path.exists(p)})
+
+    def end_epoch(self, learn):
+        "Note what the epoch has logged, and what it took"
+        now = time.monotonic()
+        self.rows.append(learn.recorder.log.copy())
+        self.names = list(getattr(learn.recorder, 'metric_names', ()))
+        self.seconds,self._start = self.seconds+now-self._start,now
 
 # %% ../nbs/35_progress.ipynb #b4ea4a6e
 def _each(learn, cls): return [o for o in learn.cbs if isinstance(o, cls)]
@@ -36,64 +66,39 @@ def _draw(learn):
         if not getattr(o, 'nb_batches', None): continue
         with contextmanager(replacing_yield)(learn.recorder, 'losses', learn.recorder.losses[:o.nb_batches[-1]]): o.after_epoch()
 
-# %% ../nbs/35_progress.ipynb #f31253dc
-class Shown:
-    "What a fit has shown, for a process that goes on with it"
-    def __init__(self,
-        rows=(), # What was logged, an epoch each
-        seconds:float=0., # What these epochs took
-        since:float=0., # Seconds that the epoch after them has taken
-        files=None, # Where in each file the lines of the fit begin
-        names=(), # The names of the columns
-    ):
-        self.rows,self.seconds,self.since,self.files,self.names = list(rows),seconds,since,files or {},list(names)
-        self._start = time.monotonic()
+# %% ../nbs/35_progress.ipynb #c9fb10e5
+@patch
+def show_again(self:Shown, learn):
+    "Show the table of a fit that was over in another process"
+    learn.n_epoch,learn.recorder.metric_names = len(self.rows),L(self.names)
+    bars = _each(learn, ProgressCallback)
+    for o in bars: o.before_fit()
+    for o in _master_bars(learn): o.update(0)
+    for o in self.rows: learn.logger(o.copy())
+    for o in bars: o.after_fit()
 
-    def state(self):
-        "The arguments of a `Shown` that goes on from here, as plain values"
-        since = time.monotonic()-self._start
-        return dict(rows=list(self.rows), seconds=self.seconds, since=since, files=dict(self.files), names=list(self.names))
+@patch
+def go_on(self:Shown, learn):
+    "Show what was shown; for a fit that all callbacks have begun, a new one too"
+    self._start = time.monotonic()
+    self.files = {p: _begin(o.file, self.files.get(p)) for o in _each(learn, CSVLogger) for p in [os.path.abspath(o.file.name)]}
+    if not self.rows: return
+    for o in _master_bars(learn):
+        o.update(0)
+        o.main_bar.start_t -= self.seconds
+    for o in self.rows: learn.logger(o.copy())
+    _draw(learn)
 
-    def next_fit(self):
-        "For a fit that begins when this one has ended"
-        return Shown(files={p: os.path.getsize(p) for p in self.files if os.path.exists(p)})
-
-    def end_epoch(self, learn):
-        "Note what the epoch has logged, and what it took"
-        now = time.monotonic()
-        self.rows.append(learn.recorder.log.copy())
-        self.names = list(getattr(learn.recorder, 'metric_names', ()))
-        self.seconds,self._start = self.seconds+now-self._start,now
-
-    def show_again(self, learn):
-        "Show the table of a fit that was over in another process"
-        learn.n_epoch,learn.recorder.metric_names = len(self.rows),L(self.names)
-        bars = _each(learn, ProgressCallback)
-        for o in bars: o.before_fit()
-        for o in _master_bars(learn): o.update(0)
-        for o in self.rows: learn.logger(o.copy())
-        for o in bars: o.after_fit()
-
-    def go_on(self, learn):
-        "Show what was shown; for a fit that all callbacks have begun, a new one too"
-        self._start = time.monotonic()
-        self.files = {p: _begin(o.file, self.files.get(p)) for o in _each(learn, CSVLogger) for p in [os.path.abspath(o.file.name)]}
-        if not self.rows: return
-        for o in _master_bars(learn):
-            o.update(0)
-            o.main_bar.start_t -= self.seconds
-        for o in self.rows: learn.logger(o.copy())
-        _draw(learn)
-
-    def go_on_in_epoch(self, learn,
-        steps, # How many steps of the training loop are done
-    ):
-        "Go on in the middle of an epoch; for a training loop that all callbacks have begun, when their state is back"
-        self._start -= self.since
-        for o in _each(learn, Recorder):
-            if o.add_time: o.start_epoch -= self.since
-        for o in _master_bars(learn): o.main_bar.start_t -= self.since
-        for o in _each(learn, ProgressCallback):
-            o.pbar.start_t -= self.since
-            o.pbar.update(steps)
-        _draw(learn)
+@patch
+def go_on_in_epoch(self:Shown, learn,
+    steps, # How many steps of the training loop are done
+):
+    "Continue in the middle of an epoch; for a training loop that all callbacks have begun, when their state is back"
+    self._start -= self.since
+    for o in _each(learn, Recorder):
+        if o.add_time: o.start_epoch -= self.since
+    for o in _master_bars(learn): o.main_bar.start_t -= self.since
+    for o in _each(learn, ProgressCallback):
+        o.pbar.start_t -= self.since
+        o.pbar.update(steps)
+    _draw(learn)

@@ -1,4 +1,4 @@
-"""`ResumeCallback`: a training that was killed goes on where it stopped, to the same bits.
+"""`ResumeCallback`: a training that was killed continues where it stopped, and ends with the same bits.
 
 Docs: https://fastai-repro.github.io/fastai_repro/resume.html.md"""
 
@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/resume.html.md"""
 # %% auto #0
 __all__ = ['ResumeCallback']
 
-# %% ../nbs/36_resume.ipynb #2001fa9b
+# %% ../nbs/36_resume.ipynb #edfeae76
 import json,os,re,signal,threading,time,warnings
 from contextlib import contextmanager,nullcontext
 from functools import partial
@@ -19,28 +19,29 @@ from fastai.callback.progress import CSVLogger,ProgressCallback,ShowGraphCallbac
 from fastai.callback.schedule import LRFinder
 from fastai.torch_core import default_device
 from .files import locked,older,read_sealed,write_sealed
+from .seed import isolated
 from .objects import opaque
 from .codec import copy_of
 from .holders import as_plain,from_plain,register_resume
 from .state import LearnerState,named_tensors
 from .loaders import batches_taken,has_places
-from .manifest import RunManifest
+from .manifest import RunManifest,learner_fields
 from .progress import Shown
 from .parts import team_of
 from .callback import FitWrapper,is_export,repro_of
 
-# %% ../nbs/36_resume.ipynb #bd941dcd
+# %% ../nbs/36_resume.ipynb #ca546570
 for o in (TrainEvalCallback,ProgressCallback,CSVLogger): register_resume(o, lambda cb: None, lambda cb,state: None)
 
 register_resume(ShowGraphCallback, lambda cb: vars(cb).get('nb_batches', []), lambda cb,state: setattr(cb, 'nb_batches', state))
 
-def _check_tensors(model, tensors):
-    "Raise unless weights and buffers are those of the checkpoint"
+def _check_tensors(model, tensors, anew):
+    "Raise unless weights and buffers are those of the checkpoint; `anew` says how to do without it"
     now,then = ({n:t.shape for n,t in o.items()} for o in (named_tensors(model), tensors))
     if now!=then:
         others = sorted(n for n in now.keys()|then.keys() if now.get(n)!=then.get(n))[:5]
         raise ValueError(f"the checkpoint has other weights or buffers than the model: {others}. "
-                         "Make them in the model's `__init__`, or start anew with `fresh=True`")
+                         f"Make them in the model's `__init__`. {anew}")
 
 def _grad_states(tensors):
     "Gradients by name; of those that are zero, as after a step, only that they are there"
@@ -56,9 +57,8 @@ def _get_state(learn, rest):
     return dict(tensors=copies, grads=_grad_states(tensors), opt=as_plain(learn.opt.state_dict()), free=free, rest=rest.state)
 
 def _put_state(learn, state, between=False):
-    "Bring `learn` to `state`; between two fits what the first one's callbacks made may not be there, and is made anew by the next"
+    "Bring `learn` to `state`. Between two fits, what the callbacks of the first one made may be missing; the next one makes it again"
     model,device = learn.model,next(learn.model.parameters()).device
-    _check_tensors(model, state['tensors'])
     for n,t in named_tensors(model).items(): t.data.copy_(state['tensors'][n])
     for n,p in model.named_parameters(): p.requires_grad_(n in state['free'])
     LearnerState(state['rest']).put(learn, between)
@@ -67,8 +67,8 @@ def _put_state(learn, state, between=False):
         p.grad = None if isinstance(g, str) else torch.zeros_like(p) if g is None else g.to(p.device)
     learn.opt.load_state_dict(from_plain(state['opt'], device))
 
-# %% ../nbs/36_resume.ipynb #b48d2def
-_held = {**dict.fromkeys('_file _fits _epoch _ckpt _fields _digests _at _shown _earlier _there _dls'.split()),
+# %% ../nbs/36_resume.ipynb #0bdabf2f
+_held = {**dict.fromkeys('_file _fits _epoch _ckpt _fields _digests _at _shown _earlier _there _dls _folder'.split()),
          **dict.fromkeys('_last _thread _error _pid _signal _before _team'.split()), '_is_over':False, '_said':False, '_checked':False}
 
 def _is_interval(every):
@@ -77,13 +77,13 @@ def _is_interval(every):
 
 @opaque
 class ResumeCallback(FitWrapper, Callback):
-    "Keeps a checkpoint of a fit or `fine_tune`, and goes on from it when the same is called again"
+    "Keeps a checkpoint of a fit or `fine_tune`, and continues from it when the same is called again"
     order,_stateattrs,only_watches = 1000,tuple(_held),True  # after all that a step or an epoch changes; copies begin anew
     def __init__(self,
         path:str|Path, # File for the checkpoint; one for each fit or `fine_tune`
         every:int|str='60s', # Steps between checkpoints, or 'epoch', or seconds as in '60s'
         keep:int=1, # How many checkpoints to keep: the file, and the ones before it as `path.1`, `path.2`
-        fresh:bool=False, # Start anew, and forget what is there?
+        fresh:bool=False, # Start over, and delete the checkpoint that is there?
         init:str='same', # Weights to start from: the checkpoint's training must have started from the 'same', or from 'any'
     ):
         if not isinstance(path, (str, PurePath)):
@@ -101,13 +101,27 @@ class ResumeCallback(FitWrapper, Callback):
         if self.learn is not None and is_export(self.learn): return Callback, ()
         return super().__reduce_ex__(protocol)
 
-# %% ../nbs/36_resume.ipynb #1db7db10
+@patch
+def of_command(self:ResumeCallback,
+    folder, # Of the checkpoints, as in `fastai-repro-run --resume FOLDER`
+):
+    "Say in messages what a user of the command can do, who doesn't see this callback"
+    self._folder = str(folder)
+    return self
+
+@patch
+def _anew(self:ResumeCallback):
+    "How to start over, in a sentence"
+    if self._folder is None: return f"To start over, use `ResumeCallback({str(self.path)!r}, fresh=True)`, or another path"
+    return f"To start over, delete the folder {self._folder!r}, or pass another one with `--resume`"
+
+# %% ../nbs/36_resume.ipynb #ff458836
 @patch
 @contextmanager
 def _scope(self:ResumeCallback, learn):
     "Around a fit or a `fine_tune`"
     if self._is_over:
-        raise ValueError(f"`ResumeCallback({str(self.path)!r})` has carried a fit to its end: give each fit one of its own, "
+        raise ValueError(f"`ResumeCallback({str(self.path)!r})` has carried a fit to its end: give each fit its own callback, "
                          "with its own path, as in `learn.fit(3, cbs=ResumeCallback('second.ckpt'))`. "
                          "(For the two fits of a `fine_tune`, give `ReproCallback` to the learner)")
     self._team = _several(learn)
@@ -137,14 +151,6 @@ def _several(learn):
 def _is_writer(self:ResumeCallback): return self._team is None or self._team.rank==0
 
 @patch
-@contextmanager
-def around_fine_tune(self:ResumeCallback, learn):
-    "A `fine_tune` is one training with two fits"
-    with self._scope(learn):
-        yield
-        if not (self._ckpt and self._ckpt['is_over']): self._save(learn, self._fits-1, is_over=True)
-
-@patch
 def _read(self:ResumeCallback):
     "The newest whole checkpoint, or None. Of several processes the first one reads"
     return self._read_file() if self._team is None else self._team.share(self._read_file)
@@ -152,9 +158,10 @@ def _read(self:ResumeCallback):
 @patch
 def _read_file(self:ResumeCallback):
     try: return read_sealed(self._file, partial(torch.load, weights_only=True, map_location='cpu'), self.keep)
-    except ValueError as e: raise ValueError(f"{e}: delete it, or start anew with `fresh=True`") from None
+    except ValueError as e: raise ValueError(f"{e}. {self._anew()}") from None
     except OSError as e: raise ValueError(str(e)) from e
 
+# %% ../nbs/36_resume.ipynb #337fce4b
 _moves_bits = 'code','torch','python','cpu','gpu','packages','platform','env','end'
 # what else a fit finds, the one before may have moved
 _of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule epochs start_epoch trainable'.split())
@@ -167,7 +174,7 @@ def _was(name, a, b):
 
 @patch
 def _changed(self:ResumeCallback, fields, n):
-    "What is set otherwise than in the checkpoint's training"
+    "What is set to other values than in the checkpoint's training"
     diff = RunManifest(json.loads(fields)).diff(RunManifest(self._fields[-1]))
     diff = [o for o in diff if o.field!='learner.init' and (o.group=='changes' or 'follows from `code.' in o.why)]
     conditions = [o for o in diff if o.field.split('.')[0] in _moves_bits]
@@ -177,31 +184,106 @@ def _changed(self:ResumeCallback, fields, n):
 
 @patch
 def _compare(self:ResumeCallback, fields, n):
-    "Refuse a checkpoint of another training; say what else may move bits"
+    "Refuse a checkpoint of another training; warn of what else may change the result"
     changes,conditions = self._changed(fields, n)
     if changes: raise ValueError(self._says_other_training(changes))
     is_same_start = json.loads(fields)['learner.init']==self._fields[-1]['learner.init']
     if n==0 and self.init=='same' and not is_same_start: raise ValueError(self._says_other_weights())
     if conditions:
         names = ', '.join(f'`{o.field}`' for o in conditions)
-        warnings.warn(f"going on under other conditions, so the bits may differ from an uninterrupted training: {names}")
+        warnings.warn("these have changed since the checkpoint was written, so the result may differ from that of an uninterrupted "
+                      f"training: {names}")
 
 @patch
 def _says_other_training(self:ResumeCallback, changes):
     more = f'; and {len(changes)-5} more' if len(changes)>5 else ''
     is_callback = changes[0].startswith('`learner.callbacks')
-    watcher = ". If that callback only watches the training, say so by `only_watches = True` in its class" if is_callback else ''
-    return (f"`path` {str(self.path)!r} holds a checkpoint of another training: {'; '.join(changes[:5])}{more}. "
-            f"Pass another path, or start anew with `fresh=True`{watcher}")
+    watcher = ". If that callback only watches the training, set `only_watches = True` in its class" if is_callback else ''
+    return f"`path` {str(self.path)!r} holds a checkpoint of another training: {'; '.join(changes[:5])}{more}. {self._anew()}{watcher}"
 
 @patch
 def _says_other_weights(self:ResumeCallback):
-    return (f"`path` {str(self.path)!r} holds a checkpoint of a training that started from other weights (`learner.init`). "
-            "If that does not matter, as for a model that was made without a seed, go on from the checkpoint's weights with "
-            f"`ResumeCallback({str(self.path)!r}, init='any')`; or start anew with `fresh=True`. "
-            "So that it does not happen, make the model in `with seeded(seed, 'init'):`")
+    any_init = ("If that does not matter, because the model was made without a seed, continue with the weights of the checkpoint: "
+                f"`ResumeCallback({str(self.path)!r}, init='any')`. ") if self._folder is None else ''
+    return (f"`path` {str(self.path)!r} holds a checkpoint of a training that started from other weights (`learner.init`). {any_init}"
+            f"{self._anew()}. To get the same weights in every process, make the model in `with seeded(42, 'init'):`")
 
-# %% ../nbs/36_resume.ipynb #077fba3d
+# %% ../nbs/36_resume.ipynb #28cb10f8
+_start = dict(epoch=0, batch=0, iter=0)
+
+@patch
+@contextmanager
+def around_fine_tune(self:ResumeCallback, learn):
+    "A `fine_tune` is one training with two fits"
+    with self._scope(learn):
+        yield
+        if not (self._ckpt and self._ckpt['is_over']): self._save(learn, self._fits-1, is_over=True)
+
+@patch
+def _around_fit(self:ResumeCallback, f, run):
+    if self._fits is None:
+        with self._scope(self.learn):
+            if self._one_fit(f, run): self._save(self.learn, 0, is_over=True)
+    elif self._one_fit(f, run): self._save(self.learn, self._fits)  # between the fits of a `fine_tune`
+
+@patch
+def _capture(self:ResumeCallback):
+    "What this fit would do, as in a manifest"
+    if not self._fields: return RunManifest.capture(self.learn, repro_of(self.learn).seed, trained=False).fields
+    with isolated(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return self._fields[0] | learner_fields(self.learn)
+
+@patch
+def _one_fit(self:ResumeCallback, f, run):
+    "Run, continue or skip the next fit of the scope; was there something to do?"
+    repro,ckpt,n = repro_of(self.learn),self._ckpt,self._fits
+    self._check_loader()
+    self._fields.append(json.loads(json.dumps(self._capture())))
+    if ckpt and n<len(ckpt['fields']): self._compare(ckpt['fields'][n], n)
+    self._fits,self._at,self._shown,self._last,self._there = n+1,_start,Shown(),time.monotonic(),None
+    is_done = ckpt and (n<ckpt['fit'] or ckpt['is_over'])
+    if is_done: self._skip(repro, n)
+    else:
+        if ckpt and n==ckpt['fit']: self._return_to(repro, n)
+        run(partial(self._go_on, f))
+        self._earlier.append(as_plain(self._shown.state()))
+    return not is_done
+
+@patch
+def _put(self:ResumeCallback, **kwargs):
+    "Bring the learner to the state of the checkpoint"
+    _check_tensors(self.learn.model, self._ckpt['state']['tensors'], self._anew())
+    _put_state(self.learn, self._ckpt['state'], **kwargs)
+
+# %% ../nbs/36_resume.ipynb #c9f66cce
+@patch
+def _skip(self:ResumeCallback, repro, n):
+    ckpt = self._ckpt
+    if n==ckpt['fit'] or n+1==ckpt['fit'] and ckpt['at']==_start:
+        _to_device(self.learn)
+        self._put(between=True)
+    repro.seek(ckpt['begun'])
+    self._earlier.append(ckpt['earlier'][n])
+    if not ckpt['is_over']: Shown(**from_plain(ckpt['earlier'][n])).show_again(self.learn)
+    elif not self._said:
+        self._said = True
+        print(f"{self.path}: this training is over, and its end was loaded. {self._anew()}")
+
+def _to_device(learn):
+    "As the fit would have done"
+    for o in (learn.model, getattr(learn.loss_func, 'func', learn.loss_func)):
+        if isinstance(o, torch.nn.Module): o.to(getattr(learn.dls, 'device', None) or default_device())
+
+@patch
+def _return_to(self:ResumeCallback, repro, n):
+    self._at,self._shown = self._ckpt['at'],Shown(**from_plain(self._ckpt['shown']))
+    if (threads := self._ckpt.get('threads')) and threads!=torch.get_num_threads(): torch.set_num_threads(threads)  # until the fit ends
+    repro.seek(self._ckpt['begun'])
+    phase = 'in the second phase of `fine_tune`, ' if n else ''
+    if n or self._at!=_start: print(f"{self.path}: going on {phase}at epoch {self._at['epoch']}, batch {self._at['batch']}")
+
+# %% ../nbs/36_resume.ipynb #85c2949f
 @patch
 def around(self:ResumeCallback, event_type, f, run):
     "Run a fit, an epoch or a training loop, or what is left of it"
@@ -225,71 +307,35 @@ def _one_epoch(self:ResumeCallback, f, run):
 def _rest(self:ResumeCallback, at):
     "`Learner.all_batches` from where the checkpoint was made"
     self.learn.n_iter = len(self.learn.dl)
-    _put_state(self.learn, self._ckpt['state'])
+    self._put()
     self._shown.go_on_in_epoch(self.learn, at['iter'])
     for o in enumerate(self.learn.dl.batches_from(at['batch']), at['iter']): self.learn.one_batch(*o)
 
-_start = dict(epoch=0, batch=0, iter=0)
-
-@patch
-def _around_fit(self:ResumeCallback, f, run):
-    if self._fits is None:
-        with self._scope(self.learn):
-            if self._one_fit(f, run): self._save(self.learn, 0, is_over=True)
-    elif self._one_fit(f, run): self._save(self.learn, self._fits)  # between the fits of a `fine_tune`
-
-@patch
-def _one_fit(self:ResumeCallback, f, run):
-    "Run, go on with or skip the next fit of the scope; was there something to do?"
-    repro,ckpt,n = repro_of(self.learn),self._ckpt,self._fits
-    self._check_loader()
-    self._fields.append(json.loads(json.dumps(RunManifest.capture(self.learn, repro.seed, trained=False).fields)))
-    if ckpt and n<len(ckpt['fields']): self._compare(ckpt['fields'][n], n)
-    self._fits,self._at,self._shown,self._last,self._there = n+1,_start,Shown(),time.monotonic(),None
-    is_done = ckpt and (n<ckpt['fit'] or ckpt['is_over'])
-    if is_done: self._skip(repro, n)
-    else:
-        if ckpt and n==ckpt['fit']: self._return_to(repro)
-        run(partial(self._go_on, f))
-        self._earlier.append(as_plain(self._shown.state()))
-    return not is_done
-
-@patch
-def _skip(self:ResumeCallback, repro, n):
-    ckpt = self._ckpt
-    if n==ckpt['fit'] or n+1==ckpt['fit'] and ckpt['at']==_start:
-        _to_device(self.learn)
-        _put_state(self.learn, ckpt['state'], between=True)
-    repro.seek(ckpt['begun'])
-    self._earlier.append(ckpt['earlier'][n])
-    if not ckpt['is_over']: Shown(**from_plain(ckpt['earlier'][n])).show_again(self.learn)
-    elif not self._said:
-        self._said = True
-        print(f"{self.path}: this training is over, its end is loaded. To train anew: ResumeCallback({str(self.path)!r}, fresh=True)")
-
-def _to_device(learn):
-    "As the fit would have done"
-    for o in (learn.model, getattr(learn.loss_func, 'func', learn.loss_func)):
-        if isinstance(o, torch.nn.Module): o.to(getattr(learn.dls, 'device', None) or default_device())
-
-@patch
-def _return_to(self:ResumeCallback, repro):
-    self._at,self._shown = self._ckpt['at'],Shown(**from_plain(self._ckpt['shown']))
-    if (n := self._ckpt.get('threads')) and n!=torch.get_num_threads(): torch.set_num_threads(n)  # until the fit ends
-    repro.seek(self._ckpt['begun'])
-    if self._at!=_start: print(f"{self.path}: going on at epoch {self._at['epoch']}, batch {self._at['batch']}")
 
 @patch
 def _go_on(self:ResumeCallback, f):
     "When all callbacks have begun the fit"
     self._take().refuse()
-    if self._at['epoch'] and not self._at['batch']: _put_state(self.learn, self._ckpt['state'])
+    if self._at['epoch'] and not self._at['batch']: self._put()
     self._shown.go_on(self.learn)
     f()
 
 @patch
+def after_batch(self:ResumeCallback):
+    if self._fits is None or not self.training: return
+    if not self._checked: self._take().refuse()  # what a step makes was not there before
+    self._checked = True
+    self._agree()
+    is_step = isinstance(self.every, int) and self.learn.train_iter%self.every==0
+    if not (is_step or self._is_due()): return
+    at = dict(epoch=self._epoch, batch=batches_taken(self.learn.dl), iter=self.learn.iter+1)
+    if has_places(self.learn.dls.train): self._save(self.learn, self._fits-1, at)
+    self._leave()
+
+# %% ../nbs/36_resume.ipynb #e92eeac6
+@patch
 def _take(self:ResumeCallback):
-    "The state; what a step has made and a checkpoint could not make again is refused, too"
+    "The state. What a step has made and a checkpoint could not make again is refused, too"
     res = LearnerState.take(self.learn, set(map(id, repro_of(self.learn).generators)), self._digests)
     now = res.not_makeable()
     if self._there is None: self._digests,self._there,self._dls = res.digests,({p for p,_ in now}, [o for _,o in now]),self.learn.dls
@@ -302,12 +348,12 @@ def _take(self:ResumeCallback):
 
 @patch
 def _check_loader(self:ResumeCallback):
-    dl = self.learn.dls.train
+    dl,epochs = self.learn.dls.train,"`every='epoch'`" if self._folder is None else '`--every epoch`'
     if sum(isinstance(o, ResumeCallback) for o in self.learn.cbs)>1:
         raise ValueError("this learner has several `ResumeCallback`s: give it one, or give one to each fit")
     if self.every!='epoch' and not has_places(dl):
         raise ValueError(f"the items of the training loader, a `{type(dl).__name__}`, have no places, "
-                         "so it can't begin in the middle of an epoch: use `every='epoch'`")
+                         f"so it can't begin in the middle of an epoch: use {epochs}")
 
 @patch
 def before_train(self:ResumeCallback):
@@ -318,7 +364,7 @@ def before_train(self:ResumeCallback):
 @patch
 def before_validate(self:ResumeCallback): self._wait()
 
-# %% ../nbs/36_resume.ipynb #0b46b493
+# %% ../nbs/36_resume.ipynb #0ea43638
 @patch
 def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     if not self._is_writer(): return
@@ -358,18 +404,7 @@ def _is_due(self:ResumeCallback):
     if isinstance(self.every, str) and self.every!='epoch': return time.monotonic()-self._last >= float(self.every[:-1])
     return False
 
-@patch
-def after_batch(self:ResumeCallback):
-    if self._fits is None or not self.training: return
-    if not self._checked: self._take().refuse()  # what a step makes was not there before
-    self._checked = True
-    self._agree()
-    is_step = isinstance(self.every, int) and self.learn.train_iter%self.every==0
-    if not (is_step or self._is_due()): return
-    at = dict(epoch=self._epoch, batch=batches_taken(self.learn.dl), iter=self.learn.iter+1)
-    if has_places(self.learn.dls.train): self._save(self.learn, self._fits-1, at)
-    self._leave()
-
+# %% ../nbs/36_resume.ipynb #63b5499c
 def _init_worker(init, worker_id):
     "A worker that gets a SIGTERM goes ten seconds later: when all processes get one, the step that runs needs its workers"
     signal.signal(signal.SIGALRM, signal.SIG_DFL)

@@ -58,7 +58,7 @@ def hold_folder(
     except OSError: fail(f"`--resume` is {str(folder)!r}, where another process is training: wait until it ends, or pass another folder")
     return f
 
-# %% ../nbs/62_trainings.ipynb #92e36d68
+# %% ../nbs/62_trainings.ipynb #b5386b44
 def _is_a(cb, cls): return isinstance(cb, cls) or isinstance(cb, type) and issubclass(cb, cls)
 
 class Trainings:
@@ -89,7 +89,7 @@ class Trainings:
         self.n += 1
         path = self.folder/f'{self.n:04}.ckpt'
         self._compare(path, dict(call=call, weights=digest(learn.model)))
-        return [ResumeCallback(path, every=self.every)]
+        return [ResumeCallback(path, every=self.every).of_command(self.folder)]
 
 # %% ../nbs/62_trainings.ipynb #59837de8
 @patch
