@@ -68,7 +68,7 @@ def _read_one(path, load):
     try: data = memoryview(Path(path).read_bytes())
     except OSError as e: raise OSError(f"`path` {str(path)!r} can't be read: {e}") from e
     body,end = data[:-32-len(_magic)],bytes(data[-32-len(_magic):])
-    if end!=_magic + blake2b(body, digest_size=32).digest(): raise ValueError(f"`path` {str(path)!r} is damaged, or is something else")
+    if end!=_magic + blake2b(body, digest_size=32).digest(): raise ValueError(f"`path` {str(path)!r} is damaged, or was not written by this package")
     return load(BytesIO(body))
 
 def read_sealed(

@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/paired.html.md"""
 # %% auto #0
 __all__ = ['STREAMS', 'PairedRun', 'RunFolder', 'Launched', 'Runs', 'higher_is_better', 'paired_runs', 'compare']
 
-# %% ../nbs/43_paired.ipynb #1cb42221
+# %% ../nbs/43_paired.ipynb #e64d453f
 import ctypes,inspect,json,os,pickle,random,re,shutil,signal,subprocess,sys,tempfile,time,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass,field
@@ -26,7 +26,7 @@ from .streams import check_seed,fix_streams
 from .description import describe
 from .files import atomic_open
 from .manifest import RunManifest
-from .process import ProgramFailed,RunSpec,equip_learner,failure_text,fix_program
+from .process import ProgramFailed,RunSpec,failure_text
 from .process import launch_run,pickle_functions,run_program,show_progress
 from .session import after_init
 from .comparison import Comparison
@@ -89,12 +89,15 @@ def _note_seeding(seed, found):
         setattr(module, name, noted)
     for module,name in ((torch, 'manual_seed'), (random, 'seed'), (np.random, 'seed')): watch(module, name)
 
-# %% ../nbs/43_paired.ipynb #fcac8938
+# %% ../nbs/43_paired.ipynb #2472d9d3
 # What varies with the seed, and the streams that it is made of
 STREAMS = dict(
-    split=('split','build'), data=('order','item','text','collate','worker','batch','event','new'), init=('init',), step=('step',))
+    split=('split','build'),
+    data=('order','item','text','collate','worker','batch','event','new'),
+    init=('init','session','cell'),
+    step=('step',))
 
-# %% ../nbs/43_paired.ipynb #62ab7769
+# %% ../nbs/43_paired.ipynb #0ac4af16
 def _end_with(parent):
     "When a comparison is killed, no training goes on that nobody waits for (on Linux)"
     if sys.platform!='linux': return
@@ -122,8 +125,6 @@ class PairedRun:
 
     def _run_script(self, script, *args):
         spec = RunSpec(script=script, args=args, seed=self.seed, fix=True)
-        fix_program(spec)
-        after_init(Learner, lambda learn: equip_learner(spec, learn))
         run_program(spec)
         if not (last := [v[1] for v in _recorded.values() if isinstance(v, tuple)]): raise ValueError(f'{Path(script).name} trained no '
                                                                                                   f'`Learner`, so there is no metric')
