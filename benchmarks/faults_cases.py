@@ -57,18 +57,18 @@ many = 'os.urandom(1)[0]+1'
 faults = [
     # --- data
     Case('item transform that reads the clock', with_tfm('''class Clock(ItemTransform):
-    def encodes(self, o): return o[0]+time.time_ns()%997/1e4,o[1]'''), 'data', 0, 'x0', 'Clock gives other bits'),
+    def encodes(self, o): return o[0]+time.time_ns()%997/1e4,o[1]'''), 'data', 0, 'x0', 'Clock gives a different result'),
     Case('item transform with an unseeded generator of its own', with_tfm('''class Own(ItemTransform):
     def __init__(self): self.rng = np.random.default_rng()
     def encodes(self, o): return o[0]*self.rng.uniform(0.5, 1),o[1]'''), 'data', 0, 'x0', 'Own draws from a generator of its own'),
     Case('batch transform that uses os.urandom', with_tfm('''class Urandom(ItemTransform):
-    def encodes(self, o): return o[0]+os.urandom(1)[0]/255,o[1]''', 'batch'), 'data', 0, 'x0', 'Urandom gives other bits'),
+    def encodes(self, o): return o[0]+os.urandom(1)[0]/255,o[1]''', 'batch'), 'data', 0, 'x0', 'Urandom gives a different result'),
     Case('python generator not seeded, a transform draws from it', {**with_tfm(draws), 'seed':'torch.manual_seed(42)'}, 'data', 0, 'the order of the items', 'Dim draws from generators that were not seeded|all generators seeded'),
     Case('split drawn from an unseeded generator', dict(seed='torch.manual_seed(42); random.seed(42)', data=parts['data'].replace('dls =', 'items = [items[i] for i in np.random.permutation(96)]\ndls =')), 'data', 0, 'x0', 'all generators seeded'),
     Case('dataset that makes noise from uuid4', dict(head='''class Noisy(list):
     def __getitem__(self, i):
         x,y = super().__getitem__(i)
-        return x+uuid.uuid4().int%100/1e3,y''', data=parts['data'].replace('items[:64]', 'Noisy(items[:64])')), 'data', 0, 'x0', '(Noisy|what makes the items) gives other bits|Noisy'),
+        return x+uuid.uuid4().int%100/1e3,y''', data=parts['data'].replace('items[:64]', 'Noisy(items[:64])')), 'data', 0, 'x0', '(Noisy|what makes the items) gives a different result|Noisy'),
     Case('files listed in another order', dict(head='''def listed():
     Path('data').mkdir(exist_ok=True)
     for i in range(96):
@@ -138,17 +138,17 @@ nn.init.normal_(model[0].weight, generator=g)'''), 'init', 0, '0.weight', None),
     n = 0
     def forward(self, x):
         self.n += self.training
-        return x*(1+1e-6*os.urandom(1)[0]) if self.training and self.n>5 else x'''), 'forward', 5, '1', '1 gives other bits'),
+        return x*(1+1e-6*os.urandom(1)[0]) if self.training and self.n>5 else x'''), 'forward', 5, '1', '1 gives a different result'),
     Case('forward hook that adds noise', dict(model=parts['model']+'''
 def noise(m, args, out): return out+os.urandom(1)[0]*1e-4
-model[0].register_forward_hook(noise)'''), 'forward', 0, '0', '0 gives other bits'),
+model[0].register_forward_hook(noise)'''), 'forward', 0, '0', '0 gives a different result'),
     Case('backward that is not the same twice', with_layer('''class RoughGrad(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x): return x.clone()
     @staticmethod
     def backward(ctx, g): return g*(1+os.urandom(1)[0]*1e-5)
 class Rough(nn.Module):
-    def forward(self, x): return RoughGrad.apply(x)'''), 'backward', 0, '1', '1 gives other bits'),
+    def forward(self, x): return RoughGrad.apply(x)'''), 'backward', 0, '1', '1 gives a different result'),
     Case('threads that race in index_put_', {**with_layer('''torch.set_num_threads(4)
 idx,vals = torch.zeros(400_000, dtype=torch.long),torch.rand(400_000)
 class Race(nn.Module):
@@ -159,8 +159,8 @@ class Race(nn.Module):
         self.big = [torch.randn(400_000) for _ in range(8)]
     def forward(self, x): return x+torch.stack([(x.mean()*o).sum() for o in self.big])*1e-2'''), None, 0, None, 'threads \\(1 and 2\\)', args='--vary threads=1,2', new=True),
     Case('noise in the loss', dict(head='''class Loss(nn.Module):
-    def forward(self, p, y): return F.mse_loss(p, y)*(1+os.urandom(1)[0]*1e-5)''', learn='learn = Learner(dls, model, loss_func=Loss())'), 'loss', 0, 'the loss', 'Loss gives other bits'),
-    Case('optimizer that adds noise', dict(head='''def noisy_step(p, lr, **kwargs): p.data.add_(p.grad, alpha=-lr*(1+os.urandom(1)[0]*1e-4))''', learn="learn = Learner(dls, model, loss_func=nn.MSELoss(), opt_func=partial(Optimizer, cbs=[noisy_step]))"), 'optimizer', 0, '0.weight', 'step of the optimizer gives other bits'),
+    def forward(self, p, y): return F.mse_loss(p, y)*(1+os.urandom(1)[0]*1e-5)''', learn='learn = Learner(dls, model, loss_func=Loss())'), 'loss', 0, 'the loss', 'Loss gives a different result'),
+    Case('optimizer that adds noise', dict(head='''def noisy_step(p, lr, **kwargs): p.data.add_(p.grad, alpha=-lr*(1+os.urandom(1)[0]*1e-4))''', learn="learn = Learner(dls, model, loss_func=nn.MSELoss(), opt_func=partial(Optimizer, cbs=[noisy_step]))"), 'optimizer', 0, '0.weight', 'step of the optimizer gives a different result'),
     # --- callbacks
     Case('learning rate from the clock at step 9', with_cb('''class Shake(Callback):
     order = 90
@@ -200,7 +200,7 @@ dls = DataLoaders.from_dsets(items[:64], items[64:], bs=8, num_workers=0)''', mo
     Case('notebook: vocabulary from a set', dict(data='''items = [(x,tensor([float(vocab.index(n))])) for x,n in zip(torch.randn(96,4), names)]
 dls = DataLoaders.from_dsets(items[:64], items[64:], bs=8, num_workers=0)'''), 'data', 0, 'y0', 'vocab, made in cell 4', cell=4, cells=[('data', "names = [f'label {i%7}' for i in range(96)]"), ('data', 'vocab = list(set(names))')], new=True),
     Case('notebook: transform that reads the clock', with_tfm('''class Clock(ItemTransform):
-    def encodes(self, o): return o[0]+time.time_ns()%997/1e4,o[1]'''), 'data', 0, 'x0', 'Clock gives other bits', cell=7),
+    def encodes(self, o): return o[0]+time.time_ns()%997/1e4,o[1]'''), 'data', 0, 'x0', 'Clock gives a different result', cell=7),
     Case('notebook: weights of the loss drawn before the seed', dict(learn='''class Weighted(nn.Module):
     def forward(self, p, y): return (weights*(p-y)**2).mean()
 learn = Learner(dls, model, loss_func=Weighted())'''), 'loss', 0, 'the loss', 'weights, made in cell 2', cell=2, cells=[('seed', 'weights = torch.rand(8,1)')]),

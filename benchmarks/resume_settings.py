@@ -186,7 +186,7 @@ def error(err):
 
 def judge(s, got, err, want, same_file):
     "The outcome in words, and if it is the right one"
-    if got: return ('went on to the same bits' if got==want else 'went on to other bits'),s.must_say is None and got==want
+    if got: return ('went on to the same bits' if got==want else 'went on to a different result'),s.must_say is None and got==want
     if not err.startswith('ValueError'): return 'failed',False
     if not same_file: return 'refused, but after a step',False
     if s.must_say is None: return 'refused',False

@@ -184,19 +184,19 @@ causes = [ # test, cause, remedy
     (_vocab_order, 'the same labels or words were listed in another order',
      'sort the vocabulary; where it comes from a `set`, start Python with PYTHONHASHSEED=42 as well'),
     (_outside,
-     '{who} gives other bits for the same input, with all generators put back: it uses a random source that no seed controls{hint}',
+     '{who} gives a different result for the same input, with all generators put back: it uses a random source that no seed controls{hint}',
      _own_source),
     (_kernel,
-     '{name} gives other bits when it is called again with the same input and generators, and {outcome}{kernel}: its kernel is not '
+     '{name} gives a different result when it is called again with the same input and generators, and {outcome}{kernel}: its kernel is not '
      'deterministic',
      '`--strict`, or `ReproCallback(42, strict=True)`'),
     (_race,
-     '{name} gives other bits when it is called again with the same input and generators, and repeats with one thread: its threads race',
+     '{name} gives a different result when it is called again with the same input and generators, and repeats with one thread: its threads race',
      '`--strict`, or one thread (`torch.set_num_threads(1)`)'),
     (_held_layer, '{name} draws from a generator of its own ({path}), which was in another state when the training began',
      'seed it when it is made' + _and_callback),
     (_layer_outside,
-     '{name} gives other bits when it is called again with the same input and generators, also with one thread: it uses a random source '
+     '{name} gives a different result when it is called again with the same input and generators, also with one thread: it uses a random source '
      'that no seed controls{hint}',
      _own_source),
     (_held_data, '{who} draws from a generator of its own ({path}), which was in another state when the training began',
@@ -271,7 +271,7 @@ def _facts(c):
     if same := [k for k,ok in c.tried.items() if ok is False]:
         yield 'tried, and the runs still differ: ' + ', '.join(_words_tried.get(o, o) for o in same)
     if c.tried.get('seed') is None and c.d.what in ('data','forward') and any(_twice(c)):
-        yield f'{_twice(c)[0]} gives other bits when it is called again with the same input and generators'
+        yield f'{_twice(c)[0]} gives a different result when it is called again with the same input and generators'
 
 def _next(c):
     "What to try that was not tried"
