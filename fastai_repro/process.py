@@ -9,8 +9,8 @@ __all__ = ['run_settings', 'fixed_sources', 'RunSpec', 'CellCallbacks', 'equip_l
            'apply_vary', 'run_program', 'run_child', 'fix_clock', 'fix_system', 'fix_seeds', 'launch_run',
            'pickle_functions', 'ProgramFailed', 'show_progress', 'traced_run', 'failure_text']
 
-# %% ../nbs/38_process.ipynb #be9079e5
-import inspect,io,itertools,os,pickle,random,runpy,subprocess,sys,time
+# %% ../nbs/38_process.ipynb #13610d68
+import ctypes,inspect,io,itertools,os,pickle,random,runpy,signal,subprocess,sys,time
 from contextlib import ExitStack,nullcontext,redirect_stdout
 from dataclasses import dataclass,field
 from functools import partial,wraps
@@ -226,11 +226,16 @@ def run_program(spec):
                     trace=spec.trace and os.path.abspath(spec.trace))
     (_run_notebook if script.suffix=='.ipynb' else _run_script)(spec)
 
-# %% ../nbs/38_process.ipynb #46c8e294
+# %% ../nbs/38_process.ipynb #62e1cb0b
+def _end_with_parent():
+    "When the process that waits for this one is gone, this one gets a SIGTERM (on Linux)"
+    if sys.platform=='linux': ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
 def run_child(
     file # File with a pickled `RunSpec`
 ):
     "What the new process does"
+    _end_with_parent()
     spec = RunSpec(**pickle.loads(Path(file).read_bytes()))
     if spec.seed is not None: set_seed(spec.seed, strict=spec.strict)
     elif spec.strict: make_deterministic(True, False)
