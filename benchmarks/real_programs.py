@@ -23,7 +23,7 @@ def verify(folder, name, steps, cores, *options):
         command = [sys.executable, script, '--json', file, *options, *(['--steps', str(steps)] if steps else []), name]
         p = subprocess.run(list(map(str, command)), cwd=tmp, capture_output=True, text=True, stdin=subprocess.DEVNULL,
                            env=os.environ | dict(MPLBACKEND='agg'), preexec_fn=lambda: os.sched_setaffinity(0, cores))
-        v = json.loads(file.read_text()) if file.exists() else dict(failed=p.stderr, same=None, alone=alone(tmp, name))
+        v = json.loads(file.read_text()) if file.exists() else dict(failed=error(p.stderr), same=None, alone=alone(tmp, name))
         return v | dict(seconds=round(time.time()-start))
 
 def alone(folder, name):
@@ -46,7 +46,7 @@ def row(name, folder, about, steps, free):
 
 def words(v):
     "The verdict in a line"
-    if v['same'] is None: return f"it ended with {error(v['failed'])}" + (f"; without this package: {v['alone']}" if v['alone'] else '')
+    if v['same'] is None: return f"it ended with {v['failed']}" + (f"; without this package: {v['alone']}" if v['alone'] else '')
     if v['same']: return f"the same, {v['steps']} steps"
     d = v['divergence']
     where = f"cell {d['cell']}" + (f", {d['variable']}" if d['variable'] else '') if d['cell'] else f"line {d['line']}"
