@@ -58,10 +58,11 @@ def _check_counts(**counts):
         if n is None or isinstance(n, int) and not isinstance(n, bool) and n>0: continue
         raise ValueError(f"`{name}` must be 1 or more, but it is {n!r}: pass for example `{name}=4`, or leave it out")
 
-def _check_manifest(manifest, name, config, code):
+def _check_manifest(manifest, name, config, code, content):
     if manifest is not None: return
     if name is not None or config is not None: what = "`name` and `config` are written to the manifest"
     elif code: what = "`code=True` keeps the code next to the manifest"
+    elif content: what = "`content=True` records the bytes of the data's files in the manifest"
     else: return
     raise ValueError(f"{what}, but `manifest` is not given: pass for example `manifest='runs'`")
 
@@ -86,6 +87,7 @@ class ReproCallback(QuickCallback):
         name:str|None=None, # A name for the runs, written to their manifests
         config:dict|None=None, # Your settings, to record in the manifests
         code:bool=False, # Keep the code next to each manifest, so that `fastai-repro-replay` can run it again?
+        content:bool=False, # Read all files of the data when a run begins, to record their bytes in its manifest?
         check:bool=True, # In the first fit of a run, make the first item and batch of each loader twice and compare their bits?
         threads:int|None=None, # Torch's threads in fits and predictions, so that the number of cores does not matter; default: all
         parts:int|None=None, # Parts of each global batch, so that the number of processes does not matter; default: batches are whole
@@ -95,9 +97,9 @@ class ReproCallback(QuickCallback):
         check_strict(strict)
         self._given_seed,self.rebuild,self.restore,self.strict,self.check,self.exact = seed,rebuild,restore,strict,check,exact
         _check_counts(threads=threads, parts=parts)
-        _check_manifest(manifest, name, config, code)
+        _check_manifest(manifest, name, config, code, content)
         self.threads,self.parts = threads,parts
-        self.writer = None if manifest is None else RunWriter(manifest, name, config, code)
+        self.writer = None if manifest is None else RunWriter(manifest, name, config, code, content)
 
     @property
     def seed(self):

@@ -6,10 +6,10 @@ Docs: https://fastai-repro.github.io/fastai_repro/environment.html.md"""
 
 # %% auto #0
 __all__ = ['read_fields', 'package_fields', 'hash_seed', 'machine_fields', 'script_path', 'user_modules', 'module_fields',
-           'cells_run', 'code_fields']
+           'env_fields', 'cells_run', 'code_fields']
 
-# %% ../nbs/25_environment.ipynb #d647108b
-import json,os,platform,re,sys
+# %% ../nbs/25_environment.ipynb #43eccb04
+import ast,json,os,platform,re,sys
 from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path,PurePath
@@ -22,7 +22,7 @@ from .credentials import masked
 from .objects import functions_of,is_installed,is_installed_folder
 from .digests import digest
 from .code_ids import source_id,source_ids
-from .description import describe,plain
+from .description import describe,plain,shorter
 
 # %% ../nbs/25_environment.ipynb #bfbebe3e
 def read_fields(
@@ -261,7 +261,33 @@ def _patches():
         own = vars(m)
         yield from ((f'{name}.{k}',f) for k,f in _functions_in(own, name) if f.__globals__ is not own and _is_foreign(f))
 
-# %% ../nbs/25_environment.ipynb #ea1be9dc
+# %% ../nbs/25_environment.ipynb #c3c2d767
+_asks = re.compile(r"""(?:environb?\s*(?:\[|\.\s*(?:get|pop|setdefault)\()|getenvb?\()\s*b?["'](\w+)["']|["'](\w+)["'] (?:not )?in (?:os\.)?environ""")
+
+def _env_names(source):
+    "The environment variables that this code names: strings that it asks for, and those that are names of variables now"
+    if 'environ' not in source and 'getenv' not in source: return set()
+    try: source = ast.unparse(ast.parse(source))  # without comments
+    except SyntaxError: pass
+    strings = {o for _,o in re.findall(r"""(["'])(\w+)\1""", source)}
+    return {a or b for a,b in _asks.findall(source)} | {o for o in strings if o in os.environ}
+
+def _source_of(path):
+    source = _cells(Path(path).read_bytes())
+    return '\n'.join(source) if isinstance(source, list) else source.decode('utf-8', 'replace')
+
+@lru_cache(maxsize=4096)
+def _env_names_in(path, mtime): return _env_names(_source_of(path))
+
+def env_fields(
+)->dict: # Fields by dotted name
+    "The environment variables that the user's own code names; credentials are masked"
+    script = script_path()
+    files = [*user_modules().values(), *([script] if script and os.path.isfile(script) else [])]
+    names = set().union(*(_env_names_in(o, os.stat(o).st_mtime_ns) for o in files), *map(_env_names, notebook_cells() or ()))
+    return {f'code.env.{n}':shorter(masked(os.environ.get(n, 'not set'), n), 2000) for n in sorted(names)}
+
+# %% ../nbs/25_environment.ipynb #2b9af441
 def _first_line(s): return next((o.strip()[:60] for o in s.splitlines() if o.strip() and not o.startswith('#')), '')
 
 def _cell_id(source):
@@ -281,4 +307,4 @@ def code_fields(
     started = read_fields('code', script=lambda: os.path.basename(script) if script else None,
         argv=lambda: masked(list(map(str, sys.argv[1:]))), script_digest=lambda: _file_ids(script) if is_file else None)
     cells = {k:v for k,v in read_fields('code', cells=cells_run).items() if v is not None}
-    return {**_git_fields(folders), **started, **cells, **describe({f'code.patches.{n}':f for n,f in _patches()}), **module_fields()}
+    return {**_git_fields(folders), **started, **cells, **describe({f'code.patches.{n}':f for n,f in _patches()}), **module_fields(), **env_fields()}

@@ -170,6 +170,7 @@ FIELDS += _fields([
         "functions of the user's in modules and classes of Python and of installed packages"),
     ('code.cells', 'may', "different cells, or another order; what the run uses of them is in `learner`, `loaders` and `data`",
         "the cells of the notebook that were executed"),
+    ('code.env.*', 'may', "the code names this environment variable", "environment variables in the user's code; credentials are masked"),
 ])
 
 # %% ../nbs/04_fields.ipynb #fb46bd0c

@@ -22,7 +22,7 @@ from .record import RunManifest,SCHEMA
 from .seed import isolated
 from .digests import digest
 from .description import describe,plain
-from .environment import code_fields,machine_fields,module_fields,package_fields,read_fields,script_path,user_modules
+from .environment import code_fields,env_fields,machine_fields,module_fields,package_fields,read_fields,script_path,user_modules
 from .archive import next_run,write_archive
 from .contents import data_fields,dataset_of,item_list,loader_fields
 from .settings import device_of,learner_fields,numbers_of,process_fields
@@ -125,11 +125,13 @@ class RunWriter:
         name:str=None, # A name for the runs
         config:dict=None, # Settings of your own to record
         code:bool=False, # Keep the code next to the manifest, so that the run can be replayed?
+        content:bool=False, # Read all files of the data when a run begins, to record their bytes?
     ):
         if not isinstance(folder, (str, PurePath)):
             raise TypeError(f"`manifest` must be a folder, but it is {folder!r}: pass for example `manifest='runs'`")
         _check_names(name, config)
-        self.folder,self.name,self.config,self.code,self.manifest,self.path,self.warned = folder,name,config,code,None,None,False
+        self.folder,self.name,self.config,self.code,self.content = folder,name,config,code,content
+        self.manifest,self.path,self.warned = None,None,False
 
     def new_run(self): self.manifest = self.path = None
 
@@ -163,7 +165,7 @@ def _save(self:RunWriter):
 @patch
 def _begin(self:RunWriter, learn, seed):
     if self.manifest is None:
-        self.manifest = RunManifest.capture(learn, seed, self.config, self.name, trained=False)
+        self.manifest = RunManifest.capture(learn, seed, self.config, self.name, self.content, trained=False)
         self.number,self.sources,self.items = next_run(),None,None
         self.path,self.data = self._new_path(seed),_data_of(learn)
         self.first = {k:v for k,v in self.manifest.fields.items() if k.startswith(('learner.','loaders.','data.','state.'))}
@@ -178,7 +180,7 @@ def _next_fit(self:RunWriter, learn):
     with isolated(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         now,weights = learner_fields(learn) | loader_fields(learn.dls),digest(learn.model)
-        if _data_of(learn)!=self.data: now |= data_fields(learn.dls)
+        if _data_of(learn)!=self.data: now |= data_fields(learn.dls, self.content)
     f = self.manifest.fields
     f['learner.n_fits'] = n = f['learner.n_fits']+1
     f.update({f'fits.{n}.{k}':v for k,v in _otherwise(self.first, now).items()})
@@ -205,7 +207,7 @@ def _end(self:RunWriter, learn, state, seconds, rows, error):
     f = self.manifest.fields
     f['end.state'],f['end.error'],f['end.seconds'] = state,error,f.get('end.seconds', 0) + seconds
     for k,v in _metrics(learn, rows).items(): f[k] = f.get(k, []) + masked(v)
-    f.update(module_fields())  # some are imported in the middle of a training
+    f.update({**env_fields(), **f, **module_fields()})  # some modules are imported in the middle of a training
     memory = lambda: torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
     f.update(read_fields('end', weights=lambda: digest(learn.model), gpu_memory=memory))
     self._save()
