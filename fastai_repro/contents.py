@@ -7,8 +7,9 @@ Docs: https://fastai-repro.github.io/fastai_repro/contents.html.md"""
 # %% auto #0
 __all__ = ['dataset_of', 'item_list', 'data_fields', 'same_or_all', 'loader_fields']
 
-# %% ../nbs/26_contents.ipynb #9d962a95
+# %% ../nbs/26_contents.ipynb #90c31c3a
 import itertools,os,re,time
+from collections import Counter
 from functools import cached_property
 from hashlib import blake2b
 from numbers import Number
@@ -21,6 +22,7 @@ from fastcore.foundation import L
 from fastcore.xtras import is_listy
 from fastai.data.load import SkipItemException
 from fastai.data.transforms import ColReader
+from .credentials import masked
 from .description import describe,folded
 from .digests import digest
 from .environment import read_fields
@@ -108,7 +110,7 @@ def _label_keys(ds, content):
     if not targets or not all(_is_cheap(*o, content) for o in targets): return None
     return ['\x1f'.join(o) for o in zip(*([_label(get, o) for o in items] for get,items in targets))]
 
-# %% ../nbs/26_contents.ipynb #fbd8a5f3
+# %% ../nbs/26_contents.ipynb #0b26e70f
 def _files_of(ds):
     "The files of each item and of its targets (masks)"
     tls = list(getattr(ds, 'tls', []))
@@ -134,12 +136,12 @@ def _tensors_of(ds):
 
 def _content_keys(ds, content, progress):
     "The contents of the items as strings: tables and tensors in memory, and with `content` also files"
-    if _is_tabular(ds): return _rows(ds.items[[c for c in ds.items.columns if c not in list(ds.y_names)]])
+    if _is_tabular(ds): return _rows(ds.items[list(ds.x_names)])
     tensors = _tensors_of(ds)
     if tensors and (content or sum(t.nbytes for t in tensors)<1e8): return _tensor_rows(tensors)
     return [_bytes_of(o) for o in progress(_files_of(ds))] if content else None
 
-# %% ../nbs/26_contents.ipynb #b49fcd98
+# %% ../nbs/26_contents.ipynb #0a50a793
 def _all_or_none(f, dss):
     "`f` of each dataset, or None if it is None for one of them"
     values = list(itertools.takewhile(lambda o: o is not None, map(f, dss)))
@@ -171,8 +173,13 @@ def _prefix(dss):
     return next((os.path.abspath(g.pref) for g in gets if isinstance(g, ColReader) and str(g.pref).endswith(os.sep)), None)
 
 def _by_place(ds):
-    "Are the items of this dataset identified only by their position?"
+    "Are the items of this dataset known only by their position?"
     return _is_tabular(ds) or hasattr(ds, 'tensors') or hasattr(getattr(ds, 'dataset', None), 'tensors')
+
+def _places(dss, keys):
+    "Strings for the place of each item: its index; None if the items have names"
+    if not all(map(_is_table, dss)): return keys if all(map(_by_place, dss)) else None
+    return [list(map(str, ds.items.index)) for ds in dss]
 
 # %% ../nbs/26_contents.ipynb #ca6ce349
 def item_list(
@@ -186,7 +193,7 @@ def item_list(
     contents = sizes if sum(map(sum, sizes))>32_000_000 else [_content_keys(ds, True, noop) or [] for ds in dss]
     return dict(names=names, contents=[[o[:12] if isinstance(o, str) else o for o in c] for c in contents])
 
-# %% ../nbs/26_contents.ipynb #d3eabfca
+# %% ../nbs/26_contents.ipynb #21b189ff
 class _Data:
     "The data of some loaders, read when needed"
     def __init__(self, dls, content):
@@ -201,12 +208,16 @@ class _Data:
     @cached_property
     def contents(self):
         from fastprogress.fastprogress import progress_bar
-        return _all_or_none(lambda ds: _content_keys(ds, self.content, progress_bar), self.dss)
+        progress = progress_bar if sum(self.n())>2000 else noop
+        return _all_or_none(lambda ds: _content_keys(ds, self.content, progress), self.dss)
 
     @property
     def rows(self):
         "Identifies each item: by its contents, if it has no name but its position"
         return self.contents if all(map(_by_place, self.dss)) and self.contents is not None else self.keys
+
+    @cached_property
+    def targets(self): return _all_or_none(lambda ds: _label_keys(ds, self.content), self.dss)
 
     def n(self): return list(map(len, self.keys))
     def items(self): return _hash(sorted(k for ks in self.keys for k in ks))
@@ -214,10 +225,34 @@ class _Data:
     def order(self): return [_hash(map('\x1e'.join, zip(ks, rs))) for ks,rs in zip(self.keys, self.rows)]
     def vocab(self): return _vocab(self.dls)
     def path(self): return self.located[1] or _prefix(self.dss)
-    def labels(self): return _together(self.rows, _all_or_none(lambda ds: _label_keys(ds, self.content), self.dss))
+    def labels(self): return _together(self.rows, self.targets)
     def digest(self): return _together(self.rows, self.contents)
 
-# %% ../nbs/26_contents.ipynb #5c4f9d4b
+    def other_columns(self):
+        "What is in a table besides inputs and targets"
+        if not all(map(_is_tabular, self.dss)): return None
+        rest = [ds.items.drop(columns=[*ds.x_names, *ds.y_names]) for ds in self.dss]
+        return _hash(sorted(o for df in rest for o in _rows(df))) if len(rest[0].columns) else None
+
+    def by_place(self):
+        "What tells whether targets, order and split have changed where the items can't be compared one by one"
+        places,ts = _places(self.dss, self.keys),self.targets
+        res = {} if places is None else dict(order=list(map(_hash, places)), split=[_hash(sorted(o)) for o in places])
+        if ts is None: return res or None
+        labels = [_hash(o) for o in ts] if places is None else _together(places, ts)
+        counts = Counter(o for os in ts for o in os)
+        classes = {'counts':_hash(map(str, sorted(counts.values())))} if 2*len(counts)<=sum(counts.values()) else {}
+        return {**res, **classes, 'labels':labels, 'targets':_hash(sorted(counts.elements()))}
+
+    def each(self):
+        "Short digests of each item's contents and targets by its name, to name those that differ; None for more than 5,000"
+        if not self.content or self.contents is None or sum(self.n())>5000: return
+        places = _places(self.dss, self.keys)
+        names = self.keys if places is None else [[f'row {o}' for o in os] for os in places]
+        values = zip(*(itertools.chain(*o) for o in (names, self.contents, self.targets or names)))
+        return {masked(n):f'{c[:8]} {_hash([t])[:8] if self.targets else ""}' for n,c,t in values}
+
+# %% ../nbs/26_contents.ipynb #bd3db1d3
 def data_fields(
     dls, # `DataLoaders`
     content:bool=False, # Read all files, to record their bytes?
@@ -225,7 +260,8 @@ def data_fields(
     "The items, their location, order, labels and contents; the loaders are not iterated"
     d = _Data(dls, content)
     fields = read_fields('data', n=d.n, items=d.items, split=d.split, order=d.order, vocab=d.vocab, path=d.path)
-    optional = read_fields('data', labels=d.labels, content=d.digest)
+    optional = read_fields('data', labels=d.labels, content=d.digest, by_place=d.by_place, each=d.each,
+        other_columns=d.other_columns)
     return {**fields, **{k:v for k,v in optional.items() if v is not None}}
 
 # %% ../nbs/26_contents.ipynb #8692a9d4

@@ -32,33 +32,35 @@ _cpu,_gpu_only = _If('on the CPU', 'changes', 'may'),_If('on a GPU', 'changes', 
 _keyed_only = _If('with loaders keyed by item', 'not', 'changes')
 _same_parts = _If('with `parts`', 'not', 'changes')
 
-# %% ../nbs/04_fields.ipynb #2a616d86
-FOLLOWS = {  # field -> the fields that explain a change of it
-    'data.content': 'data.items data.split data.tfms.procs',
-    'data.labels': 'data.items data.content',
-    'data.split': 'data.items seed',
-    'data.order': 'data.items data.split data.content',
+# %% ../nbs/04_fields.ipynb #28531eaf
+FOLLOWS = {  # field -> the fields that explain a change of it; with a question mark those that only may
+    'data.content': 'data.items? data.split? data.tfms.procs?',
+    'data.labels': 'data.items? data.content?',
+    'data.split': 'data.items? seed?',
+    'data.order': 'data.items? data.split? seed?',
+    'data.by_place': 'data.items data.content data.labels data.order data.split',
+    'data.other_columns': 'data.items?',
     'data.n': 'data.items data.split',
-    'data.vocab': 'data.items data.content data.labels data.split',
-    'loaders.n': 'data.items data.n data.split data.content',
-    'loaders.weights': 'data.items data.labels data.split',
-    'loaders.stats': 'data.items data.content data.split loaders.after_batch learner.arch seed',
-    'loaders.sampler*': 'data.items data.n data.labels data.split',
-    'state.data.*': 'data.items data.content data.labels data.split',
-    'learner.arch.*': 'learner.arch data.vocab',
+    'data.vocab': 'data.items? data.content? data.labels? data.split?',
+    'loaders.n': 'data.items data.n data.split',
+    'loaders.weights': 'data.items? data.labels? data.split?',
+    'loaders.stats': 'data.items? data.content? data.split? loaders.after_batch? learner.arch? seed?',
+    'loaders.sampler*': 'data.items? data.n? data.labels? data.split?',
+    'state.data.*': 'data.items? data.content? data.labels? data.split?',
+    'learner.arch.*': 'learner.arch data.vocab?',
     'learner.n_params': 'learner.arch learner.arch.*',
-    'learner.init': 'learner.arch learner.arch.* seed',
-    'learner.opt_state': 'learner.init learner.opt',
+    'learner.init': 'learner.arch? learner.arch.*? seed?',
+    'learner.opt_state': 'learner.init? learner.opt?',
     'learner.opt.*': 'learner.opt',
-    'learner.opt_hypers': 'learner.opt learner.opt.*',
-    'learner.schedule': 'learner.lr learner.moms learner.schedule.*',
+    'learner.opt_hypers': 'learner.opt? learner.opt.*? learner.wd?',
+    'learner.schedule': 'learner.lr? learner.moms? learner.schedule.*?',
     'learner.loss.*': 'learner.loss',
-    'learner.params.*': 'learner.arch learner.arch.* learner.splitter learner.opt learner.train_bn',
-    'learner.trainable': 'learner.arch learner.arch.* learner.params.*',
+    'learner.params.*': 'learner.arch? learner.arch.*? learner.splitter? learner.opt? learner.train_bn?',
+    'learner.trainable': 'learner.params.*',
     'processes.reduction': 'processes.parts',
     'processes.n': 'processes.parts',
     'processes.backend': 'processes.n processes.parts',
-    'learner.*': 'learner.arch learner.loss',
+    'learner.*': 'learner.arch? learner.loss?',
     'torch.build': 'torch.version',
     'torch.matmul_precision': 'torch.fp32_cpu torch.fp32_cuda',
     'torch.matmul_tf32': 'torch.fp32_cuda torch.matmul_precision',
@@ -68,11 +70,11 @@ FOLLOWS = {  # field -> the fields that explain a change of it
     'cpu.model': 'cpu.family',
     'gpu.memory': 'gpu.name',
     'platform.machine': 'cpu.family',
-    'env.*': 'cpu.threads cpu.isa',
+    'env.*': 'cpu.threads? cpu.isa?',
     'end.metrics.*': 'learner.metrics learner.metrics.*',
 }
 
-# %% ../nbs/04_fields.ipynb #d6dab0f4
+# %% ../nbs/04_fields.ipynb #7eab156c
 class Field(NamedTuple):
     "A line of the table of fields"
     name:str # Dotted name; one that ends in `*` stands for all that begin so
@@ -80,6 +82,7 @@ class Field(NamedTuple):
     why:str # Why it is in its group
     source:str # Where it is read
     follows:tuple = () # Fields that explain a change of this one
+    may_follow:tuple = () # Fields that may explain it
 
     def group_in(self,
         fields:dict # A run's manifest
@@ -87,9 +90,13 @@ class Field(NamedTuple):
         "The group in a run"
         return self.group if isinstance(self.group, str) else self.group.of(fields)
 
-def _fields(rows): return [Field(*o, tuple(FOLLOWS.get(o[0], '').split())) for o in rows]
+def _causes(name, certain):
+    names = FOLLOWS.get(name, '').split()
+    return tuple(o.rstrip('?') for o in names if certain!=o.endswith('?'))
 
-# %% ../nbs/04_fields.ipynb #7cf6a53a
+def _fields(rows): return [Field(*o, _causes(o[0], True), _causes(o[0], False)) for o in rows]
+
+# %% ../nbs/04_fields.ipynb #ddcf4a77
 FIELDS = _fields([
     ('seed', 'changes', "every random number depends on it", "the argument, else `learn.repro`, else the loaders"),
     ('data.items', 'changes', "different items, or some were added or removed",
@@ -101,6 +108,10 @@ FIELDS = _fields([
         "the functions or columns that give the labels, by the walk"),
     ('data.split', 'changes', "items moved between training and validation", "digest of the sorted items of each loader"),
     ('data.order', 'changes', "the items are listed in another order", "digest of the items of each loader"),
+    ('data.by_place', 'changes', "items with the same contents have changed places",
+        "digests of targets, order and split, with rows known by their index; used where the contents differ"),
+    ('data.other_columns', 'may', "the model does not get these columns", "the rows of a table without inputs and targets"),
+    ('data.each', 'not', "used to name the items that differ", "with `content=True`: short digests of up to 5,000 items"),
     ('data.n', 'changes', "another number of items", "the datasets of the loaders"),
     ('data.vocab', 'changes', "classes or tokens are numbered differently", "`dls.vocab`"),
     ('loaders.n', 'changes', "another number of items", "the loaders"),
@@ -230,7 +241,7 @@ FIELDS += _fields([
     ('loaders.num_workers', _keyed_only, "items have the same random numbers in any process, if they are keyed", "the loaders"),
 ])
 
-# %% ../nbs/04_fields.ipynb #b8c88f90
+# %% ../nbs/04_fields.ipynb #836679e7
 FIELDS += _fields([
     ('loaders.pin_memory', 'not', "how batches travel", "the loaders"),
     ('loaders.persistent_workers', _keyed_only, "how batches travel", "the loaders"),
@@ -260,6 +271,8 @@ FIELDS += _fields([
     ('run.host', 'not', "where the run was made", "the machine's name"),
     ('manifest.schema', 'not', "the version of the file format", "fastai_repro"),
     ('end.weights', 'changes', "the results differ, and nothing recorded explains it", "digest of the model when the last fit ended"),
+    *((f'end.metrics.{o}', 'changes', "the results differ, and nothing recorded explains it", "`learn.recorder.values`, one for each epoch")
+        for o in ('train_loss','valid_loss')),
     ('end.metrics.*', 'changes', "the results differ, and nothing recorded explains it",
         "`learn.recorder.values`, one for each epoch"),
     ('end.error', 'not', "the type of the error that ended the run", "the exception"),

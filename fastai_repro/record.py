@@ -7,8 +7,8 @@ Docs: https://fastai-repro.github.io/fastai_repro/record.html.md"""
 # %% auto #0
 __all__ = ['SCHEMA', 'RunManifest', 'Change', 'ManifestDiff', 'load_runs', 'repro_diff']
 
-# %% ../nbs/05_record.ipynb #876473cc
-import json,re,sys,warnings
+# %% ../nbs/05_record.ipynb #10fc1a25
+import difflib,json,re,sys,warnings
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any,NamedTuple,TYPE_CHECKING
@@ -17,7 +17,7 @@ from .fields import GROUPS,field_of
 from .files import atomic_open
 from .streams import SCHEME
 from .terminal import command
-from .views import diff_html,diff_lines,headline_of,is_result,manifest_html,manifest_lines,results_of
+from .views import diff_html,diff_lines,headline_of,is_result,manifest_html,manifest_lines,results_of,short
 
 # %% ../nbs/05_record.ipynb #82ee36f4
 SCHEMA = 2  # version of the file: it grows when a field is renamed, or means something else
@@ -93,7 +93,7 @@ def _read(path):
     _check(fields, path)
     return fields
 
-# %% ../nbs/05_record.ipynb #5ac8b363
+# %% ../nbs/05_record.ipynb #6101e1d7
 class Change(NamedTuple):
     "A field that differs between two manifests"
     field:str # Dotted name
@@ -116,19 +116,43 @@ def _same_function(x, y):
     m,n = (_code_line.fullmatch(o) if isinstance(o, str) else None for o in (x, y))
     return bool(m and n) and m[1]==n[1]
 
-def _cause(name, a, b, changed):
-    "The field that explains that `name` has changed"
-    prefix = re.match(r'(fits\.\d+\.)?', name)[0]
-    others = sorted(changed-{name})
-    for o in field_of(name)[1].follows:
-        found = [c for c in others if c.startswith(o[:-1])] if o.endswith('*') else [c for c in (prefix+o, o) if c in others]
-        if found: return found[0]
-    above = [] if name in a and name in b else [o for o in _ancestors(name) if o in changed]
-    edited = [o for o in sorted(changed) if _is_code(o)] if _same_function(a.get(name), b.get(name)) else []
-    return next(iter(above+edited), None)
+# %% ../nbs/05_record.ipynb #898fa5e0
+def _prefix(name): return re.match(r'(fits\.\d+\.)?', name)[0]
 
-# %% ../nbs/05_record.ipynb #07fbe1a5
-_whole = ('packages.','env.','config.','code.modules.','code.patches.','learner','loaders','data.','fits.')
+def _among(patterns, name, changed):
+    "Those of the `changed` fields that match one of `patterns`, in the same fit if there"
+    for o in patterns:
+        if o.endswith('*'): yield from sorted(c for c in changed-{name} if c.startswith(o[:-1]))
+        else: yield from (c for c in (_prefix(name)+o, o) if c in changed-{name})
+
+def _edited(name, a, b, changed):
+    "The code in which a function was edited: there its name has a new digest, or it is the only code that has one"
+    if not _same_function(a.get(name), b.get(name)): return []
+    root = re.match(r'\w*', a[name])[0]
+    def is_there(o): return any(isinstance(f.get(o), dict) and f[o].get(root) for f in (a,b)) and a[o].get(root)!=b[o].get(root)
+    code = [o for o in sorted(changed) if _is_code(o)]
+    return code if len(code)==1 else [o for o in code if o in a and o in b and is_there(o)]
+
+def _cause(name, a, b, changed):
+    "The field that explains that `name` has changed, and whether that is certain"
+    f = field_of(name)[1]
+    above = [] if name in a and name in b else [o for o in _ancestors(name) if o in changed]
+    for o in (*_among(f.follows, name, changed), *above, *_edited(name, a, b, changed)): return o,True
+    is_detail = (name in a)!=(name in b) and name.startswith(_prefix(name)+'learner.')
+    for o in _among(f.may_follow, name, changed): return o,is_detail or o.endswith('learner.lr') and _is_scaled(a.get(name), b.get(name))
+    return None,False
+
+def _is_scaled(x, y):
+    "Is a schedule the other one with another learning rate? Up to rounding, since this is no result"
+    if not (isinstance(x, dict) and isinstance(y, dict) and x.keys()==y.keys() and 'lr' in x): return False
+    if any(x[k]!=y[k] for k in x if k!='lr') or str in (type(x['lr']), type(y['lr'])): return False
+    def groups(v): return list(zip(*(o if isinstance(o, list) else [o] for o in v)))
+    def shape(v): return [[o/(max(g) or 1) for o in g] for g in groups(v)]
+    one,two = shape(x['lr']),shape(y['lr'])
+    return len(one)==len(two) and all(abs(p-q)<1e-6 for g,h in zip(one, two) for p,q in zip(g, h))
+
+# %% ../nbs/05_record.ipynb #856f696f
+_whole = ('packages.','env.','config.','code.env.','code.modules.','code.patches.','learner','loaders','data.','fits.')
 
 _once = {'data.content','data.labels','learner.init','learner.opt_state'}  # costly, so recorded where they are asked for
 
@@ -142,11 +166,58 @@ def _judge(name, a, b, changed):
     "The group of a field that differs, and why"
     f = field_of(name)[1]
     if name=='code.cells' and _begins_alike(a.get(name), b.get(name)): return 'not','the same cells, and more of them'
-    if cause := _cause(name, a, b, changed): return 'not',f'follows from `{cause}`'
+    cause,is_certain = _cause(name, a, b, changed)
+    if cause and is_certain: return 'not',f'follows from `{cause}`'
     if name.startswith('end.') and (a.get(name) is None or b.get(name) is None): return 'not','one of the runs is not over'
     group = min((f.group_in(a), f.group_in(b)), key=list(GROUPS).index)
     if group=='changes' and _is_unknown(name, a, b): return 'may','recorded in one of the two only'
-    return group,f.why
+    if not cause or group=='not' or name.endswith('data.labels') and _has_new_targets(name, a, b): return group,f.why
+    if cause.endswith('data.items') and (same := _same_in_both(name, a, b)) is not None:
+        return ('not',f'follows from `{cause}`') if same else (group,f.why)
+    return 'may',f'may follow from `{cause}`'
+
+# %% ../nbs/05_record.ipynb #1b6e3929
+def _differ(a, b, *names): return any(a.get(o)!=b.get(o) for o in names)
+
+def _placed(a, b):
+    "Both manifests, where items can't be compared one by one with labels, order and split by place"
+    a,b = dict(a),dict(b)
+    for name in [o for o in a if o.endswith('data.by_place') and isinstance(b.get(o), dict)]:
+        p,x,y = _prefix(name) + 'data.',a[name],b[name]
+        has_rows = 'order' in x and 'order' in y
+        is_other = _differ(a, b, f'{p}items') or has_rows and _differ(a, b, f'{p}content')
+        same = [k for k in ('labels','order','split') if is_other and k in x and k in y and f'{p}{k}' in a and f'{p}{k}' in b]
+        for k in same: a[f'{p}{k}'],b[f'{p}{k}'] = x[k],y[k]
+    return a,b
+
+def _has_new_targets(name, a, b):
+    "Do the targets differ, whichever item they belong to?"
+    p = _prefix(name) + 'data.'
+    x,y = ((o.get(f'{p}by_place') or {}).get('targets') for o in (a,b))
+    n,m = (sum(o.get(f'{p}n', o.get('data.n')) or []) for o in (a,b))
+    return None not in (x,y) and x!=y and n==m
+
+def _each(name, a, b):
+    "Digests of contents or labels by item for both, where they were recorded; `name` says which"
+    part = next((i for i,o in enumerate(('data.content','data.labels')) if name.endswith(o)), None)
+    fields = [o.get(f'{_prefix(name)}data.each') for o in (a,b)]
+    if part is None or not all(isinstance(o, dict) for o in fields): return None
+    return [{k:v.split(' ')[part] for k,v in o.items() if v.count(' ')==1} for o in fields]
+
+def _same_in_both(name, a, b):
+    "Are contents or labels the same for all items that both have? None if that is not known"
+    has_rows = any('order' in (o.get(f'{_prefix(name)}data.by_place') or {}) for o in (a,b))
+    both = None if has_rows else _each(name, a, b)
+    return both and all(both[0][k]==both[1][k] for k in both[0].keys() & both[1].keys())
+
+_never_compared = re.compile(r'(fits\.\d+\.)?data\.each')
+
+def _changed(a, b):
+    "Names of the fields that differ"
+    names = {o for o in a.keys() | b.keys() if a.get(o)!=b.get(o) or type(a.get(o))!=type(b.get(o))}
+    def is_told(o): return _differ(a, b, *(f'{_prefix(o)}data.{k}' for k in ('items','content','labels','order','split')))
+    def is_new(o): return 'order' in (a.get(o) or {}) and 'order' in (b.get(o) or {}) and not is_told(o)  # rows with the same contents
+    return {o for o in names if not _never_compared.fullmatch(o) and (not o.endswith('data.by_place') or is_new(o))}
 
 # %% ../nbs/05_record.ipynb #f87b0c31
 _can_come_from_a_set = re.compile(r'(fits\.\d+\.)?(data\.(items|content|labels|labels_from.*|order|vocab|split)'
@@ -173,23 +244,40 @@ def _with_hash_seed(changes, has_files):
     why = f"the order of a `set` of strings depends on it: {_if_a_set(found)}"
     return [o._replace(group='may', why=why) if o.field=='python.hash_seed' and o.group=='not' else o for o in changes]
 
-# %% ../nbs/05_record.ipynb #8ede866b
+# %% ../nbs/05_record.ipynb #92e2ee88
 _hash_note = ("neither run has set PYTHONHASHSEED, so the order of a Python `set` of strings differs between "
               "them: {}, or start both runs with PYTHONHASHSEED=0")
-_content_note = ("the contents of the files were not recorded, so a changed file can't be seen. Record them in both runs, "
-                 "before they train: `RunManifest.capture(learn, content=True).save('a.json')`")
+_content_note = ("the contents of the files were not recorded, so a changed file can't be seen. Record them in both runs: "
+                 "`ReproCallback(manifest='runs', content=True)`")
+
+def _is_unread(v): return isinstance(v, str) and v.startswith('unreadable: ')
+
+def _elements(v):
+    "What a list, or the text of a dict or set, consists of, in a fixed order"
+    m = re.match(r'[\w.]+ of \d+: (.*)', v) if isinstance(v, str) else None
+    return sorted(map(json.dumps, v)) if isinstance(v, list) else sorted(m[1].split(', ')) if m else None
+
+def _can_be_order(o, a, b):
+    "Is this a change that the order of a set alone could have made?"
+    name = o.field.removeprefix(_prefix(o.field))
+    if name in ('data.order','data.split'): return True
+    if name!='data.labels': return _elements(o.a) is not None and _elements(o.a)==_elements(o.b)
+    x,y = ((f.get('data.by_place') or {}).get('counts') for f in (a,b))
+    return x is not None and x==y  # the classes are as large as before: they are numbered in another way
 
 def _notes(changes, a, b):
     "What may explain a difference and was not recorded"
     causes,results = _causes(changes),_unexplained(changes)
+    may = [o for o in changes if o.group=='may' and o.field!='python.hash_seed' and not o.why.startswith('may follow')]
     has_files = a.get('data.path') and b.get('data.path')
-    data = causes if all(_may_be_a_set(o, has_files) for o in causes) and a.get('data.n')==b.get('data.n') else []
     if results and has_files and not ('data.content' in a and 'data.content' in b): yield _content_note
+    unread = sorted(k for k,v in a.items() if _is_unread(v) and _is_unread(b.get(k)))
+    if results and unread: yield f"{', '.join(f'`{o}`' for o in unread)} could not be read in either run, so a change there can't be seen"
     is_random = a.get('python.hash_seed')==b.get('python.hash_seed')=='random'
-    is_code = any(o.field.startswith('code.') and o.group!='not' for o in changes)
-    if is_random and not is_code and (data or results): yield _hash_note.format(_if_a_set(data or results))
+    found = results or (causes if all(_can_be_order(o, a, b) for o in causes) else [])
+    if is_random and found and not may: yield _hash_note.format(_if_a_set(found))
 
-# %% ../nbs/05_record.ipynb #3f1dabcf
+# %% ../nbs/05_record.ipynb #d6458334
 _computed = re.compile(r'(fits\.\d+\.)?(loaders\.\w+\.|data\.(tfms|dataset)\.|learner\.(arch|loss)[.(])')
 
 def _with_data(changes):
@@ -199,7 +287,29 @@ def _with_data(changes):
     def is_computed(o): return o.group=='changes' and _computed.match(o.field)
     return [o._replace(why=f'{o.why}; if it is computed from the data, it follows from `{data}`') if is_computed(o) else o for o in changes]
 
-# %% ../nbs/05_record.ipynb #39d72e9d
+def _some_of(names, most=3):
+    "The first few names, and how many more there are"
+    more = f' and {len(names)-most:,} more' if len(names)>most else ''
+    return ', '.join(short(o, 60) for o in names[:most]) + more
+
+def _which(name, a, b):
+    "The items that a change of the data consists of"
+    if not name.endswith('data.items'):
+        x,y = _each(name, a, b) or ({},{})
+        return _some_of([o for o in x if o in y and x[o]!=y[o]])
+    x,y = (o.get(f'{_prefix(name)}data.each') or {} for o in (a,b))
+    sides = {'only in the first': [o for o in x if o not in y], 'only in the second': [o for o in y if o not in x]}
+    return '; '.join(f'{k}: {_some_of(v)}' for k,v in sides.items() if x and y and v)
+
+def _with_names(changes, a, b):
+    "Name the items that differ, where that is recorded"
+    def named(o):
+        is_items = re.fullmatch(r'(fits\.\d+\.)?data\.(items|content|labels)', o.field) and o.group!='not'
+        which = _which(o.field, a, b) if is_items else ''
+        return o._replace(why=f'{o.why}: {which}') if which else o
+    return list(map(named, changes))
+
+# %% ../nbs/05_record.ipynb #b2e04c18
 class ManifestDiff(list):
     "The `Change`s between two manifests, the most telling first; empty, and so false, where nothing differs"
     def __init__(self, changes=(), names=('A','B'), same=None, notes=()):
@@ -224,7 +334,7 @@ class ManifestDiff(list):
 
 _json_keys = {'changes':'changes_result', 'may':'may_change_result', 'results':'results', 'not':'does_not'}
 
-# %% ../nbs/05_record.ipynb #21b0ba16
+# %% ../nbs/05_record.ipynb #e72ab67a
 def _with_fits(a, b):
     "The fields of `a`, and of its later fits also what `b` notes as other than in the first"
     n = a.get('learner.n_fits') or 1
@@ -248,12 +358,12 @@ def diff(self:RunManifest,
     "What differs from `other`, and what that does to the result"
     if not isinstance(other, RunManifest):
         raise TypeError(f"`other` must be a `RunManifest`, but it is a {type(other).__name__}: read it with `RunManifest.load`")
-    a,b = _with_fits(self.fields, other.fields),_with_fits(other.fields, self.fields)
-    changed = {o for o in a.keys() | b.keys() if a.get(o)!=b.get(o) or type(a.get(o))!=type(b.get(o))}
+    a,b = _placed(_with_fits(self.fields, other.fields), _with_fits(other.fields, self.fields))
+    changed = _changed(a, b)
     found = sorted((Change(o, a.get(o), b.get(o), *_judge(o, a, b, changed)) for o in changed), key=_telling)
     notes = list(_notes(found, a, b))
-    changes = _results_apart(_with_data(_with_hash_seed(found, a.get('data.path'))))
-    same = {k:v for k,v in a.items() if is_result(k) and k in b and k not in changed}
+    changes = _with_names(_results_apart(_with_data(_with_hash_seed(found, a.get('data.path')))), a, b)
+    same = {k:v for k,v in a.items() if is_result(k) and k in b and k not in changed and v is not None and not _is_unread(v)}
     names = (self.name, other.name) if self.name!=other.name else (f'{self.name} (A)', f'{other.name} (B)')
     return ManifestDiff(sorted(changes, key=_telling), names, same, notes)
 
@@ -264,7 +374,7 @@ def show(self:(RunManifest,ManifestDiff))->None:
     from IPython.display import display
     display(self)
 
-# %% ../nbs/05_record.ipynb #7a1e484c
+# %% ../nbs/05_record.ipynb #78d38853
 def _below(fields, name): return {k:v for k,v in fields.items() if k.startswith(f'{name}.')}
 
 def load_runs(
@@ -275,14 +385,22 @@ def load_runs(
     import pandas as pd
     folder = Path(folder)
     if not folder.is_dir(): raise FileNotFoundError(f"`folder` {str(folder)!r} is not a folder: pass the one with the manifests")
-    rows,bad = {},[]
+    fields,runs,bad = [fields] if isinstance(fields, str) else list(fields),{},[]
     for o in sorted(folder.glob('*.json')):
-        try: m = RunManifest.load(o)
+        try: runs[o.stem] = RunManifest.load(o)
         except (OSError,ValueError) as e: bad.append(str(e))
-        else: rows[o.stem] = _row(m, fields)
     if bad: warnings.warn(f'{len(bad)} files were left out: ' + '; '.join(bad[:3]))
-    res = pd.DataFrame.from_dict(rows, orient='index')
+    if runs: _check_fields(fields, set().union(*(m.fields for m in runs.values())))
+    res = pd.DataFrame.from_dict({k:_row(m, fields) for k,m in runs.items()}, orient='index')
     return res.sort_values('time', kind='stable') if len(res) else res
+
+def _check_fields(fields, known):
+    "Raise if one of `fields` is in none of the runs"
+    for o in fields:
+        if o in known: continue
+        near = difflib.get_close_matches(o, known, 3) or [k for k in sorted(known) if k.endswith(f'.{o}')][:3]
+        hint = f"did you mean {' or '.join(f'`{k}`' for k in near)}?" if near else "the names are those in the files"
+        raise ValueError(f"`fields` has {o!r}, which none of these {len(known):,} fields is: {hint}")
 
 def _row(m, fields):
     f = m.fields

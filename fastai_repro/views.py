@@ -12,7 +12,7 @@ __all__ = ['short', 'number_text', 'results_of', 'headline_of', 'manifest_lines'
 import html,json,os,re
 from .fields import GROUPS,field_of
 
-# %% ../nbs/04a_views.ipynb #24a350e0
+# %% ../nbs/04a_views.ipynb #328490ca
 def short(
     v, # A value of a manifest
     n:int=70, # Characters at most
@@ -39,9 +39,13 @@ def _pair(a, b):
     "Two values for the eye, long ones from a little before they differ"
     a,b = _without_equal(a, b)
     if isinstance(a, str) and isinstance(b, str) and max(len(a), len(b))>70:
-        i = max(0, len(os.path.commonprefix([a,b]))-20)
-        a,b = ('...'*(i>0) + o[i:] for o in (a,b))
-    return short(a),short(b)
+        return _from_difference(a, b)
+    return (short(a),short(b)) if short(a)!=short(b) else _from_difference(json.dumps(a), json.dumps(b))
+
+def _from_difference(a, b):
+    "Two texts, from a little before they differ"
+    i = max(0, len(os.path.commonprefix([a,b]))-20)
+    return tuple(short('...'*(i>0) + o[i:]) for o in (a,b))
 
 # %% ../nbs/04a_views.ipynb #c23dcb6e
 def results_of(
@@ -102,7 +106,7 @@ def manifest_lines(
         yield from (f'{n}  {short(fields[n])}' for n in few)
         if more: yield f"{section}  and {more} more: {'packages' if section=='packages' else 'layers and parameters'}"
 
-# %% ../nbs/04a_views.ipynb #4286e941
+# %% ../nbs/04a_views.ipynb #4fcb1257
 def is_result(
     name:str, # Name of a field
 )->bool:
@@ -111,10 +115,14 @@ def is_result(
 
 def _last(v): return v[-1] if isinstance(v, list) and v else v
 
+def _two_numbers(a, b):
+    "Two different numbers with six digits, or with all digits if they would look the same"
+    return (number_text(a),number_text(b)) if number_text(a)!=number_text(b) else (repr(a),repr(b))
+
 def _values_of(o):
     "Both values of a change, as text"
     a,b = o.a,o.b
-    if o.field.startswith('end.metrics.') and a and b and _last(a)!=_last(b): return number_text(_last(a)),number_text(_last(b))
+    if o.field.startswith('end.metrics.') and a and b and _last(a)!=_last(b): return _two_numbers(_last(a), _last(b))
     absent = 'not recorded' if o.field in ('data.vocab','code.cells') else 'not there'
     return _pair(a, b) if a is not None and b is not None else tuple(short(absent if x is None else x) for x in (a, b))
 
@@ -124,19 +132,33 @@ def _some(changes, most=6):
     "The changes, of many of one kind a few, and how many more there are"
     count = {}
     for o in changes:
-        kind = field_of(o.field)[1].source,o.group,'follows' in o.why
+        kind = field_of(o.field)[1].source,o.group,'follow' in o.why
         count[kind] = count.get(kind, 0)+1
         if count[kind]<=most: yield o
     yield from (n-most for n in count.values() if n>most)
 
-# %% ../nbs/04a_views.ipynb #5ad4b0bf
+# %% ../nbs/04a_views.ipynb #f1c22d9d
+def _has_same_results(diff):
+    "Have both runs recorded their weights, and is all that came out the same?"
+    return 'end.weights' in diff.same and not any(is_result(o.field) and o.group!='not' for o in diff)
+
 def _rows(diff, group):
     "Name, two values, and why, of each change of a group"
     for o in _some(diff.of(group)):
         yield (f'and {o} more','','','') if isinstance(o, int) else (_label(o.field), *_values_of(o), o.why)
-    if group=='results': yield from ((_label(k), *[short(number_text(_last(v)))]*2, 'the same') for k,v in sorted(diff.same.items()))
+    if group!='results' or _has_same_results(diff): return
+    yield from ((_label(k), *[short(number_text(_last(v)))]*2, 'the same') for k,v in sorted(diff.same.items()))
 
-def _groups(diff): return [(g,title,rows) for g,title in GROUPS.items() if (rows := list(_rows(diff, g)))]
+def _groups(diff):
+    "The groups that are not empty, each with its title and rows"
+    titles = {**GROUPS, 'changes':"can change the result, but has not done so here"} if _has_same_results(diff) else GROUPS
+    return [(g,title,rows) for g,title in titles.items() if (rows := list(_rows(diff, g)))]
+
+def _same_results(diff):
+    "A sentence, if all results are the same"
+    if not _has_same_results(diff): return []
+    values = ', '.join(f'{_label(k)} {short(number_text(_last(v)))}' for k,v in sorted(diff.same.items(), key=lambda o: o[0]!='end.weights'))
+    return [f'the recorded results are the same: {values}']
 
 def _columns(diff, groups):
     "The widths of the three columns"
@@ -153,7 +175,7 @@ def diff_lines(
     widths = _columns(diff, groups)
     def line(cells, why=''): return ('  ' + '  '.join(o.ljust(n) for o,n in zip(cells, widths)) + (f'  ({why})' if why else '')).rstrip()
     rows = [l for _,title,rows in groups for l in (title, *(line(r[:3], r[3]) for r in rows))]
-    return [line(('', *diff.names)), *rows, *(f'note: {o}' for o in diff.notes)]
+    return [*_same_results(diff), line(('', *diff.names)), *rows, *(f'note: {o}' for o in diff.notes)]
 
 # %% ../nbs/04a_views.ipynb #0507431e
 _cell = 'text-align:left;padding:2px 14px 2px 0;vertical-align:top;border:none;background:none'
@@ -174,7 +196,7 @@ def _details(title, inside, is_open, tint='rgba(128,128,128,.6)'):
     summary = f'<summary style="{style}"><b>{html.escape(title)}</b></summary>'
     return f"<details{' open' if is_open else ''}>{summary}{inside}</details>"
 
-# %% ../nbs/04a_views.ipynb #b133fa85
+# %% ../nbs/04a_views.ipynb #18e04219
 def manifest_html(
     fields:dict, # Fields of a manifest
 )->str:
@@ -193,5 +215,5 @@ def diff_html(
     head = ('', *diff.names, '')
     tint = lambda g: _tints.get(g, 'rgba(128,128,128,.6)')
     parts = [_details(f"{title} ({len(diff.of(g))})", _table(rows, head), g!='not', tint(g)) for g,title,rows in _groups(diff)]
-    notes = [f'<p style="margin:4px 0">{html.escape(o)}</p>' for o in diff.notes]
-    return f'<div style="color:inherit">{"".join(parts+notes)}</div>'
+    first,notes = ([f'<p style="margin:4px 0">{html.escape(o)}</p>' for o in os] for os in (_same_results(diff), diff.notes))
+    return f'<div style="color:inherit">{"".join(first+parts+notes)}</div>'
