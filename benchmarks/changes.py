@@ -9,7 +9,8 @@ change from outside: another argument, environment variable, helper module, data
 |---|---|
 | weights | the two runs end in other weights (otherwise the case shows nothing: `harmless`) |
 | named | a field in the groups 'changes' or 'may' matches the case's pattern: the right part, the name, where they are short both values |
-| alone | every other field in these groups is one that the case lists as a consequence; `end.*` and `results.*` do not count |
+| alone | every other field in these groups is one that the case lists as a consequence, or is said to be one that may follow; `end.*` and `results.*` do not count |
+| both | where two things were changed, both are among those that change the result |
 | status | `fastai-repro-diff` exits with 1 |
 
 What fails is told apart: `EMPTY` is what must never be, an empty diff though the weights differ; `unexplained`, only `end.weights` differs;
@@ -145,7 +146,7 @@ def examine(case, folder):
     weights_b,b = run('b')
     diff = RunManifest.load(a).diff(RunManifest.load(b))
     status = diff_status(a, b, f'{home}.diff.log')
-    changes = [dict(field=o.field, line=f'{o.field}: {shown(o.a)} -> {shown(o.b)}', group=o.group) for o in diff]
+    changes = [dict(field=o.field, line=f'{o.field}: {shown(o.a)} -> {shown(o.b)}', group=o.group, why=o.why) for o in diff]
     return dict(differ=weights_a!=weights_b, status=status, changes=changes)
 
 def shown(v): return 'not recorded' if v is None else v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)
@@ -181,17 +182,20 @@ def run_all(cases, jobs, folder, say):
 # --- what it shows
 
 def weighty(o): return [c for c in o['changes'] if c['group'] in ('changes','may')]
+def is_consequence(c): return c['why'].startswith('may follow from')
 def is_result(c): return c['field'].startswith(('end.','results.'))
 
 class Verdict:
     "What is wrong with the outcome of a case, and what was named"
     def __init__(self, case, o):
         self.case,self.failed,self.word = case,o.get('failed'),'FAIL'
-        self.named,self.extra = [],[]
+        self.named,self.extra,self.missing = [],[],[]
         if self.failed: return
         cs = weighty(o)
         self.named = [c for c in cs if case.names and re.search(case.names, c['line'], re.S)]
-        self.extra = [c for c in cs if c not in self.named and not is_result(c) and not (case.also and re.match(case.also, c['field']))]
+        others = [c for c in cs if c not in self.named and not is_result(c) and not is_consequence(c)]
+        self.extra = [c for c in others if not (case.also and re.match(case.also, c['field']))]
+        self.missing = [o for o in case.each if not any(c['group']=='changes' and c['field']==o for c in cs)]
         self.results = [c for c in cs if is_result(c)]
         self.word = self.judge(o) if case.names else self.judge_equal(o)
 
@@ -202,6 +206,7 @@ class Verdict:
         if not o['differ'] and not self.case.maybe: return 'harmless'
         if not weighty(o): return 'EMPTY' if o['differ'] else 'unnamed'
         if not self.named: return self.unnamed(o)
+        if self.missing: return 'missing'
         if self.extra: return 'extra'
         return 'pass' if o['status']==1 else 'status'
 
@@ -222,7 +227,7 @@ class Verdict:
 
 words = {'pass':'', 'EMPTY':"an empty diff, though the weights differ", 'unexplained':"only the weights at the end differ",
          'vague':"a field of the right part differs, but does not name it", 'misnamed':"not named, but something else is",
-         'extra':"fields that are no consequence", 'status':"wrong exit status of `fastai-repro-diff`", 'weights':"the weights differ",
+         'extra':"fields that are no consequence", 'missing':"one of two changes is not named", 'status':"wrong exit status of `fastai-repro-diff`", 'weights':"the weights differ",
          'harmless':"weights are equal: the case shows nothing", 'unnamed':"an empty diff", 'FAIL':"a run failed"}
 
 def cut(text, n=100):

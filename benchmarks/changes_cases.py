@@ -23,6 +23,7 @@ class Case:
     kind:str = 'callback' # 'callback', 'script', 'command' or 'capture'; see changes.py
     script:str = 'train.py'
     maybe:bool = False # Weights differ on some machines only; the diff names it on all
+    each:tuple = () # Names of fields that must all be among those that change the result
 
     @property
     def starts_new(self): return self.kind in ('script','command') or self.change is fresh
@@ -84,10 +85,10 @@ def program(dls, model='None', loss='None', head='', cbs='', more='', fit='learn
     return LEARN.format(**{k:v for k,v in locals().items() if k not in ('loss','cbs','more','kind','repro')})
 
 def case(name, group, change, names='', also='', args=(), files=None, kind='callback', of=None, text=None,
-         script='train.py', maybe=False, **kw):
+         script='train.py', maybe=False, each=(), **kw):
     "Add a case whose program `of` makes from the keyword arguments"
     text = text or (of or rows)(kind=kind, **kw)
-    cases.append(Case(name, group, text, change, names, also, list(args), files or {}, kind, script, maybe))
+    cases.append(Case(name, group, text, change, names, also, list(args), files or {}, kind, script, maybe, tuple(each)))
 
 ROWS = '''x = torch.sin(torch.arange(160.)).view(40,4)
 y = (x.sum(1)>0).long()
@@ -355,6 +356,20 @@ case('number in a csv file', 'data', edit('t.csv', csv_rows()[7], csv_rows()[7].
 swapped = csv_rows(); swapped[3],swapped[10] = swapped[10],swapped[3]
 case('order of rows in a csv file', 'data', on_files(lambda p: (p/'t.csv').write_text(csv_text(swapped))), r'data\.order', of=tabular,
      files=table)
+def rows_changed(**new): # by row number
+    lines = csv_rows()
+    for k,(old,v) in new.items(): lines[int(k[1:])] = lines[int(k[1:])].replace(old, v)
+    return on_files(lambda p: (p/'t.csv').write_text(csv_text(lines)))
+case('number and label of a row', 'data', rows_changed(r3=(',no',',yes'), r7=('2.5','4.5')), r'data\.(labels|content)', also=r'loaders\.(stats|tfms)',
+     of=tabular, files=table, each=('data.labels','data.content'))
+case('label of an image, which is its folder', 'data', on_files(lambda p: sorted(p.glob('data/1/*.png'))[3].rename(p/'data/2/x.png')),
+     r'data\.(items|labels)', of=vision, files=pictures, split="FuncSplitter(lambda o: int(o.stem)%5==0 if o.stem!='x' else False)",
+     each=('data.items','data.labels'))
+def other_image_and_label(p):
+    other_image(p)
+    sorted(p.glob('data/3/*.png'))[3].rename(p/'data/2/9999.png')
+case('bytes of an image and label of another, with content=True', 'data', on_files(other_image_and_label), r'data\.(items|labels|content)', of=vision,
+     files=pictures, split="FuncSplitter(lambda o: int(o.stem)%5==0)", kind='capture', each=('data.items','data.labels','data.content'))
 case('a line of a text', 'data', edit('texts.csv', 'text\ncat', 'text\nthe'), r'data\.(content|items)', also=r'data\.', of=text,
      files=texts)
 case('a file of numbers', 'data', on_files(lambda p: (p/'x.txt').write_text(' '.join(str(i*i%13) for i in range(160)))),
@@ -538,7 +553,7 @@ case('start_epoch', 'schedule', arg('1'), val(r'learner\.start_epoch', '0', '1')
 case('a schedule of the user', 'schedule', arg('0.03'), val(r'learner\.(lr|schedule)', r'0\.01', r'0\.03'), also=lrs, args=['0.01'],
      fit="learn.fit(1, 1e-2, cbs=ParamScheduler({'lr':SchedLin(1e-3, float(arg))}))")
 case('environment variable that the script reads', 'schedule', env(LR='0.02'), val(r'learner\.(lr|schedule)', r'0\.01', r'0\.02'),
-     also=lrs, fit="learn.fit(1, float(os.environ.get('LR', '0.01')))")
+     also=lrs + r'|code\.env\.LR', fit="learn.fit(1, float(os.environ.get('LR', '0.01')))")
 case('configuration in YAML', 'schedule', edit('conf.yaml', '0.01', '0.02'), val(r'learner\.(lr|schedule)', r'0\.01', r'0\.02'), also=lrs,
      files={'conf.yaml':'optimizer:\n  lr: 0.01\n'}, head="import yaml\ncfg = yaml.safe_load(open('conf.yaml'))",
      fit="learn.fit(1, cfg['optimizer']['lr'])")
@@ -722,9 +737,12 @@ loss_case('margin of a loss in a loss', '''class Outer(nn.Module):
         self.inner = inner
     def forward(self, pred, targ): return self.inner(pred, targ)''', 'Outer(nn.MultiMarginLoss(margin=float(arg)/10))',
      r'learner\.loss.*margin', r'0\.2', r'0\.3')
-case('argument that a loss reads while it runs', 'loss', arg('3.0'), r'argv|end\.weights', args=['2.0'],
+case('argument that a loss reads while it runs', 'loss', arg('3.0'), val(r'code\.argv', r'2\.0', r'3\.0'), args=['2.0'],
      head='def loss(pred, targ): return F.cross_entropy(pred*float(sys.argv[1]), targ)', loss='loss')
-case('environment variable that a loss reads while it runs', 'loss', env(SCALE='3.0'), r'SCALE|end\.weights',
+case('environment variable whose name is kept elsewhere', 'loss', env(SCALE='3.0'), r'code\.env\.SCALE: .*3\.0', head="""NAME = 'SCALE'
+def loss(pred, targ): return F.cross_entropy(pred*float(os.environ.get(NAME, 1)), targ)""", loss='loss')
+case('optimizer reset between two fits', 'schedule', arg('1'), r'fits\.2\.learner\.opt_state', args=[''], fit='[learn.fit(1), learn.fit(1, reset_opt=bool(arg))]')
+case('environment variable that a loss reads while it runs', 'loss', env(SCALE='3.0'), r'code\.env\.SCALE: not set -> 3\.0',
      head="def loss(pred, targ): return F.cross_entropy(pred*float(os.environ.get('SCALE', '2.0')), targ)", loss='loss')
 case('file that a transform reads while it runs', 'data', edit('k.txt', '2.0', '3.0'), r'k\.txt|end\.weights', of=tfms, items=', f',
      files={'k.txt':'2.0'}, head="def f(o): return o*float(Path('k.txt').read_text())")

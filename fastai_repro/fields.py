@@ -241,7 +241,7 @@ FIELDS += _fields([
     ('loaders.num_workers', _keyed_only, "items have the same random numbers in any process, if they are keyed", "the loaders"),
 ])
 
-# %% ../nbs/04_fields.ipynb #836679e7
+# %% ../nbs/04_fields.ipynb #dc17433c
 FIELDS += _fields([
     ('loaders.pin_memory', 'not', "how batches travel", "the loaders"),
     ('loaders.persistent_workers', _keyed_only, "how batches travel", "the loaders"),
@@ -259,7 +259,7 @@ FIELDS += _fields([
     ('code.branch', 'not', "a name for the commit", "git"),
     ('code.remote', 'not', "where the code can be had; without credentials", "git"),
     ('code.script', 'not', "a name; without its arguments", "the script or notebook that runs, if that can be known"),
-    ('code.argv', 'not', "what they do is recorded elsewhere", "the script's arguments, credentials masked"),
+    ('code.argv', 'not', "what they set is recorded elsewhere, as far as it is a setting", "the script's arguments, credentials masked"),
     ('code.archive', 'not', "a file next to this one; see `code.modules` and `code.script_digest` for the code in it",
         "digest of `NAME.code.zip`"),
     ('code.left_out*', 'not', "parts of the code that were not kept, and why", "the code that was kept"),
@@ -280,7 +280,7 @@ FIELDS += _fields([
     ('end.gpu_memory', 'not', "memory", "torch.cuda, bytes at most since the process started"),
 ])
 
-# %% ../nbs/04_fields.ipynb #2860904b
+# %% ../nbs/04_fields.ipynb #c76aa77f
 _by_name = {o.name:(i,o) for i,o in enumerate(FIELDS)}
 _stars = sorted((o.name[:-1] for o in FIELDS if o.name.endswith('*')), key=len, reverse=True)
 
@@ -289,7 +289,8 @@ def field_of(
 )->tuple: # Its place in the table, and its line, a `Field`
     "Place and line of a field in the table; for a field of a later fit, those of the first"
     plain = re.sub(r'^fits\.\d+\.', '', name)
-    star = next((o for o in _stars if plain.startswith(o)), None)
+    dotted = re.sub(r'[:([{]', '.', plain)  # what a function reads, its defaults and closures count as parts of it
+    star = next((o for o in _stars if plain.startswith(o) or dotted.startswith(o)), None)
     unknown = Field(name, 'may', "a field that this version does not know", '')
     i,f = _by_name.get(plain) or _by_name.get(f'{star}*') or (len(FIELDS), unknown)
     return i,f._replace(name=name)

@@ -92,7 +92,7 @@ def capture(cls:RunManifest,
         if learn is not None: fields |= _trained_fields(learn, content, _is_trained(learn) if trained is None else trained)
     return cls(fields | (_flatten(masked(_jsonable(config)), 'config') if config else {}))
 
-# %% ../nbs/27_manifest.ipynb #72b60761
+# %% ../nbs/27_manifest.ipynb #62021b97
 def _is_in(folder, data):
     "Does `folder` lie in the data's own folder? Where the working folder does too, that folder is more than the data's"
     folder,data,here = (Path(o).resolve() for o in (folder, data, '.'))
@@ -105,9 +105,12 @@ def _file_name(name, seed):
 def _otherwise(first, now):
     "What a later fit is set to otherwise than the first; data, weights and number of fits are told apart"
     walked = ('data.tfms','data.dataset','data.labels_from')
-    apart = {k for k in first if k.startswith('data.') and not k.startswith(walked)} | {'learner.init','learner.n_fits','learner.opt_state'}
-    return {k:now.get(k, 'not there') for k in {**now, **first} if (k in now or k not in apart) and k!='learner.opt_state'
-        and now.get(k, 'not there')!=first.get(k)}
+    apart = {k for k in first if k.startswith('data.') and not k.startswith(walked)} | {'learner.init','learner.n_fits'}
+    return {k:now.get(k, 'not there') for k in {**now, **first} if (k in now or k not in apart) and now.get(k, 'not there')!=first.get(k)}
+
+_set_outside = ('learner.','loaders.','data.','state.','torch.','cpu.threads')
+
+def _opt_state(state): return state if state=='none' else 'kept from an earlier fit'
 
 def _values(learn): return getattr(getattr(learn, 'recorder', None), 'values', None)
 
@@ -161,14 +164,14 @@ def _save(self:RunWriter):
         raise ValueError(f"`manifest` {str(self.folder)!r} lies in the data's own folder {data!r}: pass another one")
     self.manifest.save(self.path)
 
-# %% ../nbs/27_manifest.ipynb #1ac57a96
+# %% ../nbs/27_manifest.ipynb #5158f644
 @patch
 def _begin(self:RunWriter, learn, seed):
     if self.manifest is None:
         self.manifest = RunManifest.capture(learn, seed, self.config, self.name, self.content, trained=False)
         self.number,self.sources,self.items = next_run(),None,None
         self.path,self.data = self._new_path(seed),_data_of(learn)
-        self.first = {k:v for k,v in self.manifest.fields.items() if k.startswith(('learner.','loaders.','data.','state.'))}
+        self.first = {k:v for k,v in self.manifest.fields.items() if k.startswith(_set_outside)}
         if RunWriter.begun: RunWriter.begun(self, learn)
     else: self._next_fit(learn)
     self._save()
@@ -180,6 +183,8 @@ def _next_fit(self:RunWriter, learn):
     with isolated(), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         now,weights = learner_fields(learn) | loader_fields(learn.dls),digest(learn.model)
+        now |= {k:v for k,v in machine_fields(device_of(learn)).items() if k.startswith(_set_outside)}
+        now['learner.opt_state'] = _opt_state(now['learner.opt_state'])
         if _data_of(learn)!=self.data: now |= data_fields(learn.dls, self.content)
     f = self.manifest.fields
     f['learner.n_fits'] = n = f['learner.n_fits']+1

@@ -244,7 +244,17 @@ def _with_hash_seed(changes, has_files):
     why = f"the order of a `set` of strings depends on it: {_if_a_set(found)}"
     return [o._replace(group='may', why=why) if o.field=='python.hash_seed' and o.group=='not' else o for o in changes]
 
-# %% ../nbs/05_record.ipynb #92e2ee88
+# %% ../nbs/05_record.ipynb #ec2d304f
+_last_resort = re.compile(r'code\.argv|learner\.(metrics|watchers)\b.*'
+    r'|loaders\.(num_workers|pin_memory|prefetch_factor|persistent_workers|multiprocessing_context)')
+
+def _with_last_resort(changes):
+    "Where nothing explains the results, what should not have changed them may have"
+    if not any(is_result(o.field) for o in _unexplained(changes)): return changes
+    why = 'nothing else that was recorded explains the results'
+    return [o._replace(group='may', why=why) if o.group=='not' and _last_resort.fullmatch(o.field) else o for o in changes]
+
+_unread_note = "not recorded, and so not compared: what the program reads from other files, from the network or from the clock"
 _hash_note = ("neither run has set PYTHONHASHSEED, so the order of a Python `set` of strings differs between "
               "them: {}, or start both runs with PYTHONHASHSEED=0")
 _content_note = ("the contents of the files were not recorded, so a changed file can't be seen. Record them in both runs: "
@@ -275,6 +285,7 @@ def _notes(changes, a, b):
     if results and unread: yield f"{', '.join(f'`{o}`' for o in unread)} could not be read in either run, so a change there can't be seen"
     is_random = a.get('python.hash_seed')==b.get('python.hash_seed')=='random'
     found = results or (causes if all(_can_be_order(o, a, b) for o in causes) else [])
+    if any(is_result(o.field) for o in results): yield _unread_note
     if is_random and found and not may: yield _hash_note.format(_if_a_set(found))
 
 # %% ../nbs/05_record.ipynb #d6458334
@@ -334,7 +345,7 @@ class ManifestDiff(list):
 
 _json_keys = {'changes':'changes_result', 'may':'may_change_result', 'results':'results', 'not':'does_not'}
 
-# %% ../nbs/05_record.ipynb #e72ab67a
+# %% ../nbs/05_record.ipynb #e5d6a3c8
 def _with_fits(a, b):
     "The fields of `a`, and of its later fits also what `b` notes as other than in the first"
     n = a.get('learner.n_fits') or 1
@@ -361,8 +372,8 @@ def diff(self:RunManifest,
     a,b = _placed(_with_fits(self.fields, other.fields), _with_fits(other.fields, self.fields))
     changed = _changed(a, b)
     found = sorted((Change(o, a.get(o), b.get(o), *_judge(o, a, b, changed)) for o in changed), key=_telling)
-    notes = list(_notes(found, a, b))
-    changes = _with_names(_results_apart(_with_data(_with_hash_seed(found, a.get('data.path')))), a, b)
+    notes = list(_notes(_with_last_resort(found), a, b))
+    changes = _with_names(_results_apart(_with_data(_with_last_resort(_with_hash_seed(found, a.get('data.path'))))), a, b)
     same = {k:v for k,v in a.items() if is_result(k) and k in b and k not in changed and v is not None and not _is_unread(v)}
     names = (self.name, other.name) if self.name!=other.name else (f'{self.name} (A)', f'{other.name} (B)')
     return ManifestDiff(sorted(changes, key=_telling), names, same, notes)
