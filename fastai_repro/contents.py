@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/contents.html.md"""
 # %% auto #0
 __all__ = ['dataset_of', 'item_list', 'data_fields', 'same_or_all', 'loader_fields']
 
-# %% ../nbs/26_contents.ipynb #90c31c3a
+# %% ../nbs/26_contents.ipynb #bd3d652a
 import itertools,os,re,time
 from collections import Counter
 from functools import cached_property
@@ -17,7 +17,7 @@ from pathlib import Path,PurePath
 import numpy as np
 import pandas as pd
 import torch
-from fastcore.basics import noop
+from fastcore.basics import noop,patch
 from fastcore.foundation import L
 from fastcore.xtras import is_listy
 from fastai.data.load import SkipItemException
@@ -193,7 +193,7 @@ def item_list(
     contents = sizes if sum(map(sum, sizes))>32_000_000 else [_content_keys(ds, True, noop) or [] for ds in dss]
     return dict(names=names, contents=[[o[:12] if isinstance(o, str) else o for o in c] for c in contents])
 
-# %% ../nbs/26_contents.ipynb #21b189ff
+# %% ../nbs/26_contents.ipynb #413c3ffc
 class _Data:
     "The data of some loaders, read when needed"
     def __init__(self, dls, content):
@@ -228,29 +228,33 @@ class _Data:
     def labels(self): return _together(self.rows, self.targets)
     def digest(self): return _together(self.rows, self.contents)
 
-    def other_columns(self):
-        "What is in a table besides inputs and targets"
-        if not all(map(_is_tabular, self.dss)): return None
-        rest = [ds.items.drop(columns=[*ds.x_names, *ds.y_names]) for ds in self.dss]
-        return _hash(sorted(o for df in rest for o in _rows(df))) if len(rest[0].columns) else None
+# %% ../nbs/26_contents.ipynb #66831cf7
+@patch
+def other_columns(self:_Data):
+    "What is in a table besides inputs and targets"
+    if not all(map(_is_tabular, self.dss)): return None
+    rest = [ds.items.drop(columns=[*ds.x_names, *ds.y_names]) for ds in self.dss]
+    return _hash(sorted(o for df in rest for o in _rows(df))) if len(rest[0].columns) else None
 
-    def by_place(self):
-        "What tells whether targets, order and split have changed where the items can't be compared one by one"
-        places,ts = _places(self.dss, self.keys),self.targets
-        res = {} if places is None else dict(order=list(map(_hash, places)), split=[_hash(sorted(o)) for o in places])
-        if ts is None: return res or None
-        labels = [_hash(o) for o in ts] if places is None else _together(places, ts)
-        counts = Counter(o for os in ts for o in os)
-        classes = {'counts':_hash(map(str, sorted(counts.values())))} if 2*len(counts)<=sum(counts.values()) else {}
-        return {**res, **classes, 'labels':labels, 'targets':_hash(sorted(counts.elements()))}
+@patch
+def by_place(self:_Data):
+    "What tells whether targets, order and split have changed where the items can't be compared one by one"
+    places,ts = _places(self.dss, self.keys),self.targets
+    res = {} if places is None else dict(order=list(map(_hash, places)), split=[_hash(sorted(o)) for o in places])
+    if ts is None: return res or None
+    labels = [_hash(o) for o in ts] if places is None else _together(places, ts)
+    counts = Counter(o for os in ts for o in os)
+    classes = {'counts':_hash(map(str, sorted(counts.values())))} if 2*len(counts)<=sum(counts.values()) else {}
+    return {**res, **classes, 'labels':labels, 'targets':_hash(sorted(counts.elements()))}
 
-    def each(self):
-        "Short digests of each item's contents and targets by its name, to name those that differ; None for more than 5,000"
-        if not self.content or self.contents is None or sum(self.n())>5000: return
-        places = _places(self.dss, self.keys)
-        names = self.keys if places is None else [[f'row {o}' for o in os] for os in places]
-        values = zip(*(itertools.chain(*o) for o in (names, self.contents, self.targets or names)))
-        return {masked(n):f'{c[:8]} {_hash([t])[:8] if self.targets else ""}' for n,c,t in values}
+@patch
+def each(self:_Data):
+    "Short digests of each item's contents and targets by its name, to name those that differ; None for more than 5,000"
+    if not self.content or self.contents is None or sum(self.n())>5000: return
+    places = _places(self.dss, self.keys)
+    names = self.keys if places is None else [[f'row {o}' for o in os] for os in places]
+    values = zip(*(itertools.chain(*o) for o in (names, self.contents, self.targets or names)))
+    return {masked(n):f'{c[:8]} {_hash([t])[:8] if self.targets else ""}' for n,c,t in values}
 
 # %% ../nbs/26_contents.ipynb #bd3db1d3
 def data_fields(
