@@ -360,16 +360,16 @@ def rows_changed(**new): # by row number
     lines = csv_rows()
     for k,(old,v) in new.items(): lines[int(k[1:])] = lines[int(k[1:])].replace(old, v)
     return on_files(lambda p: (p/'t.csv').write_text(csv_text(lines)))
-case('number and label of a row', 'data', rows_changed(r3=(',no',',yes'), r7=('2.5','4.5')), r'data\.(labels|content)', also=r'loaders\.(stats|tfms)',
-     of=tabular, files=table, each=('data.labels','data.content'))
+case('number and label of a row', 'data', rows_changed(r3=(',no',',yes'), r7=('2.5','4.5')), r'data\.(labels|content)',
+     also=r'loaders\.(stats|tfms)', of=tabular, files=table, each=('data.labels','data.content'))
 case('label of an image, which is its folder', 'data', on_files(lambda p: sorted(p.glob('data/1/*.png'))[3].rename(p/'data/2/x.png')),
      r'data\.(items|labels)', of=vision, files=pictures, split="FuncSplitter(lambda o: int(o.stem)%5==0 if o.stem!='x' else False)",
      each=('data.items','data.labels'))
 def other_image_and_label(p):
     other_image(p)
     sorted(p.glob('data/3/*.png'))[3].rename(p/'data/2/9999.png')
-case('bytes of an image and label of another, with content=True', 'data', on_files(other_image_and_label), r'data\.(items|labels|content)', of=vision,
-     files=pictures, split="FuncSplitter(lambda o: int(o.stem)%5==0)", kind='capture', each=('data.items','data.labels','data.content'))
+case('bytes of an image and label of another, with content=True', 'data', on_files(other_image_and_label),
+     r'data\.(items|labels|content)', of=vision, files=pictures, split="FuncSplitter(lambda o: int(o.stem)%5==0)", kind='capture', each=('data.items','data.labels','data.content'))
 case('a line of a text', 'data', edit('texts.csv', 'text\ncat', 'text\nthe'), r'data\.(content|items)', also=r'data\.', of=text,
      files=texts)
 case('a file of numbers', 'data', on_files(lambda p: (p/'x.txt').write_text(' '.join(str(i*i%13) for i in range(160)))),
@@ -741,7 +741,8 @@ case('argument that a loss reads while it runs', 'loss', arg('3.0'), val(r'code\
      head='def loss(pred, targ): return F.cross_entropy(pred*float(sys.argv[1]), targ)', loss='loss')
 case('environment variable whose name is kept elsewhere', 'loss', env(SCALE='3.0'), r'code\.env\.SCALE: .*3\.0', head="""NAME = 'SCALE'
 def loss(pred, targ): return F.cross_entropy(pred*float(os.environ.get(NAME, 1)), targ)""", loss='loss')
-case('optimizer reset between two fits', 'schedule', arg('1'), r'fits\.2\.learner\.opt_state', args=[''], fit='[learn.fit(1), learn.fit(1, reset_opt=bool(arg))]')
+case('optimizer reset between two fits', 'schedule', arg('1'), r'fits\.2\.learner\.opt_state', args=[''],
+     fit='[learn.fit(1), learn.fit(1, reset_opt=bool(arg))]')
 case('environment variable that a loss reads while it runs', 'loss', env(SCALE='3.0'), r'code\.env\.SCALE: not set -> 3\.0',
      head="def loss(pred, targ): return F.cross_entropy(pred*float(os.environ.get('SCALE', '2.0')), targ)", loss='loss')
 case('file that a transform reads while it runs', 'data', edit('k.txt', '2.0', '3.0'), r'k\.txt|end\.weights', of=tfms, items=', f',

@@ -262,7 +262,8 @@ def _patches():
         yield from ((f'{name}.{k}',f) for k,f in _functions_in(own, name) if f.__globals__ is not own and _is_foreign(f))
 
 # %% ../nbs/25_environment.ipynb #c3c2d767
-_asks = re.compile(r"""(?:environb?\s*(?:\[|\.\s*(?:get|pop|setdefault)\()|getenvb?\()\s*b?["'](\w+)["']|["'](\w+)["'] (?:not )?in (?:os\.)?environ""")
+_asks = re.compile(r"""(?:environb?\s*(?:\[|\.\s*(?:get|pop|setdefault)\()|getenvb?\()\s*b?["'](\w+)["']
+    |["'](\w+)["']\ (?:not\ )?in\ (?:os\.)?environ""", re.X)
 
 def _env_names(source):
     "The environment variables that this code names: strings that it asks for, and those that are names of variables now"
@@ -307,4 +308,5 @@ def code_fields(
     started = read_fields('code', script=lambda: os.path.basename(script) if script else None,
         argv=lambda: masked(list(map(str, sys.argv[1:]))), script_digest=lambda: _file_ids(script) if is_file else None)
     cells = {k:v for k,v in read_fields('code', cells=cells_run).items() if v is not None}
-    return {**_git_fields(folders), **started, **cells, **describe({f'code.patches.{n}':f for n,f in _patches()}), **module_fields(), **env_fields()}
+    patches = describe({f'code.patches.{n}':f for n,f in _patches()})
+    return {**_git_fields(folders), **started, **cells, **patches, **module_fields(), **env_fields()}

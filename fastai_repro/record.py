@@ -420,7 +420,7 @@ def _row(m, fields):
     config = {k.removeprefix('config.'):v for k,v in _below(f, 'config').items()}
     return {**row, **m.results(), **config, **{k:f.get(k) for k in fields}, 'weights':(f.get('end.weights') or '')[:10] or None}
 
-# %% ../nbs/05_record.ipynb #5cf76aa8
+# %% ../nbs/05_record.ipynb #d9be08cf
 def _requirement(name, v):
     if v.endswith(' (local)'): return f'# {name}=={v[:-8]} was installed from a local folder'
     return f"{name} @ {v.split(' @ ')[1]}" if ' @ ' in v else f'{name}=={v}'
@@ -437,10 +437,11 @@ def requirements(self:RunManifest
 @patch
 def flat(self:RunManifest
 )->dict: # Dotted names to numbers, strings and booleans
-    "For experiment trackers: lists as JSON; distributions, layers and parameters as one digest each; names as MLflow takes them"
+    "For experiment trackers: lists as JSON; of distributions, layers and parameters one digest each; names as MLflow takes them"
     many = {n:_below(self.fields, n) for n in ('packages','learner.arch','learner.params')}
     inside = {k for d in many.values() for k in d}
-    rest = {k:json.dumps(v) if isinstance(v, (list,dict)) else v for k,v in self.fields.items() if k not in inside and v is not None}
+    kept = {k:v for k,v in self.fields.items() if k not in inside and v is not None and not _never_compared.fullmatch(k)}
+    rest = {k:json.dumps(v) if isinstance(v, (list,dict)) else v for k,v in kept.items()}
     of = lambda d: blake2b(json.dumps(d, sort_keys=True).encode(), digest_size=16).hexdigest()
     digests = {f'{n}.digest':of(d) for n,d in many.items() if d}
     return {re.sub(r'[^\w\-. :/]', '_', k):v for k,v in {**rest, **digests}.items()}

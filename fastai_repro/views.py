@@ -157,7 +157,8 @@ def _groups(diff):
 def _same_results(diff):
     "A sentence, if all results are the same"
     if not _has_same_results(diff): return []
-    values = ', '.join(f'{_label(k)} {short(number_text(_last(v)))}' for k,v in sorted(diff.same.items(), key=lambda o: o[0]!='end.weights'))
+    weights_first = sorted(diff.same.items(), key=lambda o: o[0]!='end.weights')
+    values = ', '.join(f'{_label(k)} {short(number_text(_last(v)))}' for k,v in weights_first)
     return [f'the recorded results are the same: {values}']
 
 def _columns(diff, groups):
