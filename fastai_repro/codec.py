@@ -9,7 +9,7 @@ __all__ = ['module_own', 'hook_kinds', 'PLAIN', 'HARMLESS', 'slots_of', 'is_all_
            'is_compilers', 'is_our_hook', 'is_plain', 'copy_of', 'plain_value', 'from_plain_value', 'tensor_from',
            'pickled', 'calls_of', 'unpickled']
 
-# %% ../nbs/16_codec.ipynb #afd7d216
+# %% ../nbs/16_codec.ipynb #fdb615af
 import io,pickle,pickletools,sys
 from enum import Enum
 from functools import lru_cache,partial
@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from .objects import is_installed,is_opaque
+from .objects import is_installed,is_opaque,module_of
 
-# %% ../nbs/16_codec.ipynb #eeabb27a
+# %% ../nbs/16_codec.ipynb #62e104ab
 @lru_cache(maxsize=None)
 def slots_of(cls):
     "Names of the slots of a class"
@@ -47,17 +47,17 @@ def by_name(
 def name_of(o):
     "`module:qualname` if that leads to `o`, else None"
     if isinstance(o, ModuleType): return f'{o.__name__}:' if sys.modules.get(o.__name__) is o else None
-    name = f"{getattr(o, '__module__', None)}:{getattr(o, '__qualname__', None)}"
+    name = f"{module_of(o)}:{getattr(o, '__qualname__', None)}"
     return name if by_name(name) is o else None
 
 @lru_cache(maxsize=None)
-def _class_name(cls): return f'{cls.__module__}:{cls.__qualname__}'
+def _class_name(cls): return f'{module_of(cls)}:{cls.__qualname__}'
 
 def class_of(o):
     "The name of the class of `o`"
     return _class_name(type(o))
 
-# %% ../nbs/16_codec.ipynb #ea72fe22
+# %% ../nbs/16_codec.ipynb #c36b7836
 module_own = set(vars(nn.Module()))  # parameters, buffers, children, hooks, and the mode
 hook_kinds = tuple(n for n in vars(nn.Module()) if n.endswith('_hooks'))
 
@@ -72,7 +72,7 @@ def is_our_hook(
 )->bool:
     "Is it a function of this package, or a method of an object that is opaque to it?"
     f = getattr(f, 'func', f)
-    return is_opaque(type(getattr(f, '__self__', f))) or (getattr(f, '__module__', None) or '').startswith('fastai_repro.')
+    return is_opaque(type(getattr(f, '__self__', f))) or module_of(f).startswith('fastai_repro.')
 
 # %% ../nbs/16_codec.ipynb #f1f34e66
 PLAIN = {bool,int,float,str,bytes,type(None)}

@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/description.html.md"""
 # %% auto #0
 __all__ = ['named', 'shorter', 'plain', 'tensor_text', 'folded', 'describe']
 
-# %% ../nbs/20_description.ipynb #2fd4d998
+# %% ../nbs/20_description.ipynb #ec86f6e9
 import json,math,os,pickle,re
 from collections import Counter,deque
 from collections.abc import Mapping
@@ -29,22 +29,22 @@ from fastcore.foundation import L
 from fasttransform import Pipeline,Transform
 from .code_ids import code_id
 from .credentials import masked
-from .objects import attributes_set,functions_of,is_generator,is_installed,is_opaque,is_users,parts_of,set_by_methods
+from .objects import attributes_set,functions_of,is_generator,is_installed,is_opaque,is_users,module_of,parts_of,set_by_methods
 from .digests import digest
 from .codec import hook_kinds,is_all_attributes,is_compilers,is_our_hook,module_own
 
-# %% ../nbs/20_description.ipynb #1f92d11d
+# %% ../nbs/20_description.ipynb #74502564
 def named(
     o # A function or a class
 )->str: # For example `torch.nn.functional.relu`; without the module for what the user wrote
     "The name of a function or class"
-    module = getattr(o, '__module__', None) or ''
+    module = module_of(o)
     name = getattr(o, '__qualname__', None) or getattr(o, '__name__', None) or type(o).__name__
     return f'{module}.{name}' if module and is_installed(module) and module!='builtins' else name
 
 def _type_name(cls):
-    root,known = cls.__module__.partition('.')[0],('builtins','fastai','torch','fastcore','fasttransform','fastai_repro')
-    return f'{root}.{cls.__qualname__}' if is_installed(cls.__module__) and root not in known else cls.__qualname__
+    root,known = module_of(cls).partition('.')[0],('builtins','fastai','torch','fastcore','fasttransform','fastai_repro')
+    return f'{root}.{cls.__qualname__}' if is_installed(module_of(cls)) and root not in known else cls.__qualname__
 
 def shorter(
     v, # A value that JSON can hold

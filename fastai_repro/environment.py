@@ -129,12 +129,12 @@ def _precision_fields():
         fp16_reduction=lambda: str(b.cuda.matmul.allow_fp16_reduced_precision_reduction),
         bf16_reduction=lambda: str(b.cuda.matmul.allow_bf16_reduced_precision_reduction))
 
-# %% ../nbs/25_environment.ipynb #660c77c7
+# %% ../nbs/25_environment.ipynb #7489e866
 def _kernel_fields():
     b,has_cuda = torch.backends,torch.cuda.is_available()
     return read_fields('torch', version=lambda: str(torch.__version__), cuda=lambda: torch.version.cuda,
         build=lambda: f'{torch.version.git_version[:12]} {digest(torch.__config__.show())[:12]}',
-        cudnn=lambda: b.cudnn.version() if has_cuda else None,
+        cudnn=lambda: b.cudnn.version() if torch.cuda.is_initialized() else None,
         nccl=lambda: '.'.join(map(str, torch.cuda.nccl.version())) if has_cuda else None,
         cudnn_enabled=lambda: b.cudnn.enabled, cudnn_deterministic=lambda: b.cudnn.deterministic, cudnn_benchmark=lambda: b.cudnn.benchmark,
         deterministic=torch.are_deterministic_algorithms_enabled, warn_only=torch.is_deterministic_algorithms_warn_only_enabled,

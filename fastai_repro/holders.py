@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/holders.html.md"""
 # %% auto #0
 __all__ = ['MISSING', 'memories_of', 'register_resume', 'Taker', 'Putter', 'as_plain', 'from_plain']
 
-# %% ../nbs/17_holders.ipynb #9a99aa81
+# %% ../nbs/17_holders.ipynb #3b4bcb9d
 import re,sys
 from collections import OrderedDict,defaultdict,deque
 from copy import deepcopy
@@ -26,7 +26,7 @@ from fastcore.foundation import L
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner,Recorder
-from .objects import functions_of,is_generator,is_opaque,is_installed,is_users,names_in
+from .objects import functions_of,is_generator,is_opaque,is_installed,is_users,module_of,names_in
 from .codec import HARMLESS,PLAIN,by_name,calls_of,class_of,copy_of,from_plain_value,is_all_attributes,is_plain
 from .codec import hook_kinds,is_compilers,is_our_hook,module_own,name_of,pickled,plain_value,slots_of,unpickled
 
@@ -60,7 +60,7 @@ def _keeper(cls):
     pair = getattr(cls, 'state_dict', None),getattr(cls, 'load_state_dict', None)
     return pair if all(map(callable, pair)) else None
 
-# %% ../nbs/17_holders.ipynb #0b0abdb8
+# %% ../nbs/17_holders.ipynb #693a85c0
 _resources = set('''_thread threading _io io socket _socket ssl _ssl logging weakref
 _weakref subprocess multiprocessing concurrent asyncio selectors select tempfile torch.utils.hooks'''.split())
 
@@ -69,12 +69,12 @@ def _hooks_of(m):
     hooks = {n:{k:f for k,f in getattr(m, n).items() if not is_our_hook(f)} for n in hook_kinds if getattr(m, n, None)}
     return {n:d for n,d in hooks.items() if d}
 
-def _is_resource(o): return type(o).__module__ in _resources or type(o).__module__.partition('.')[0] in _resources
+def _is_resource(o): return module_of(type(o)) in _resources or module_of(type(o)).partition('.')[0] in _resources
 _by_attributes = 'fastai','fastcore','fasttransform','fastprogress','types','argparse'
 
 @lru_cache(maxsize=None)
 def _goes_by_attributes(cls):
-    module = cls.__module__
+    module = module_of(cls)
     is_known = is_users(cls) or module.partition('.')[0] in _by_attributes or module.startswith('torch.distributions')
     return is_known and is_all_attributes(cls)
 
@@ -240,7 +240,7 @@ class _Code(_Parts):
         hooks = {n:[self.value(f, f'{path}.{n}[{i}]') for i,f in enumerate(d.values())] for n,d in _hooks_of(m).items()}
         return {**self.held(m, path), 'tensors':tensors, 'children':children, 'hooks':hooks}
 
-# %% ../nbs/17_holders.ipynb #eb383c53
+# %% ../nbs/17_holders.ipynb #cd06c9b7
 class _Nodes(_Code):
     "Writes a holder according to its kind"
 
@@ -266,7 +266,7 @@ class _Nodes(_Code):
         if (data := pickled(o, self.instead)) is not None:
             h = blake2b(data, digest_size=16).hexdigest()
             return {'pickle': None if self.before.get(path)==h else data, 'digest':h}
-        is_pythons = is_all_attributes(type(o)) and type(o).__module__.partition('.')[0] in sys.stdlib_module_names
+        is_pythons = is_all_attributes(type(o)) and module_of(type(o)).partition('.')[0] in sys.stdlib_module_names
         if not hasattr(o, '__next__') and self.may_leave(path) and not is_pythons: return {'left':1}
         if is_all_attributes(type(o)): return self.held(o, path)
         if not self.is_watched(path): self.refused.append((path, type(o).__name__))
