@@ -239,7 +239,7 @@ def _indexes(plan):
     own = [o for k,v in index_options().items() if k in ('index-url','extra-index-url','find-links') for o in v]
     return list(dict.fromkeys([*re.findall(r'--(?:extra-)?index-url (\S+)', lock(plan.manifest)), *own])) or ['the default index']
 
-# %% ../nbs/65_replay.ipynb #e2cc415a
+# %% ../nbs/65_replay.ipynb #d27ae485
 def _environment_lines(plan):
     if not plan.env: yield 'environment',f'this one, {sys.prefix}'
     elif not plan.commands: yield 'environment',str(plan.env.folder)
@@ -256,7 +256,8 @@ def headline(
     versions = f"torch {f.get('torch.version')}, Python {f.get('python.version')}"
     when = str(f.get('run.time'))[:16].replace('T', ' ')
     yield 'record',f"{plan.record.name}: {m['script']} of {when}, seed {f.get('seed')}, {versions}"
-    yield 'code',f"{len(files)} file{'s' if len(files)!=1 else ''}, {sum(map(len, files.values())):,} bytes" + (f", at commit {commit[:10]}" if commit else '')
+    size = f"{len(files)} file{'s' if len(files)!=1 else ''}, {sum(map(len, files.values())):,} bytes"
+    yield 'code',size + (f', at commit {commit[:10]}' if commit else '')
     yield 'folder',str(plan.folder)
     yield from _environment_lines(plan)
     yield 'program',shlex.join(['python', m['script'], *plan.args]) + (f", the first {plan.steps} steps of each fit" if plan.steps else '')

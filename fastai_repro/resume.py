@@ -67,7 +67,7 @@ def _put_state(learn, state, between=False):
         p.grad = None if isinstance(g, str) else torch.zeros_like(p) if g is None else g.to(p.device)
     learn.opt.load_state_dict(from_plain(state['opt'], device))
 
-# %% ../nbs/36_resume.ipynb #85b649cc
+# %% ../nbs/36_resume.ipynb #b84fe058
 _held = {**dict.fromkeys('_file _fits _epoch _ckpt _fields _digests _at _shown _earlier _there _dls _folder'.split()),
          **dict.fromkeys('_last _thread _error _pid _signal _before _team'.split()), '_is_over':False, '_said':False, '_checked':False}
 
@@ -112,7 +112,8 @@ def of_command(self:ResumeCallback,
 @patch
 def _anew(self:ResumeCallback):
     "How to start over, in a sentence"
-    if self._folder is None: return f"To start over, use `ResumeCallback({str(self.path)!r}, fresh=True)`, which deletes the checkpoint, or another path"
+    if self._folder is None:
+        return f"To start over, use `ResumeCallback({str(self.path)!r}, fresh=True)`, which deletes the checkpoint, or another path"
     return f"To start over, delete the folder {self._folder!r} with all its checkpoints, or pass another one with `--resume`"
 
 # %% ../nbs/36_resume.ipynb #0f2966d8
