@@ -13,7 +13,7 @@ from typing import Annotated
 from .terminal import command
 from .terminal import check_folder,check_order,check_script,fail,rest_of_line,write_json
 
-# %% ../nbs/48_compare_cli.ipynb #0188375f
+# %% ../nbs/48_compare_cli.ipynb #cd59121c
 @command
 def compare(
     script:str, # Program, .py or .ipynb
@@ -34,6 +34,8 @@ def compare(
     check_script(script)
     check_order(compare, args)
     check_folder('json', json)
+    if shlex.split(a)==shlex.split(b):
+        fail(f"`--a` and `--b` are both {a!r}, so there is nothing to compare: pass two settings, before the program")
     from fastai_repro.paired import compare as compare_runs  # which takes seconds to import
     from fastai_repro.process import ProgramFailed
     settings = (dict(args=tuple(shlex.split(o))) for o in (a, b))
