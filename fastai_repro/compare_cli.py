@@ -13,21 +13,21 @@ from typing import Annotated
 from .terminal import command
 from .terminal import check_folder,check_order,check_script,fail,rest_of_line,write_json
 
-# %% ../nbs/48_compare_cli.ipynb #cd59121c
+# %% ../nbs/48_compare_cli.ipynb #a197ea4d
 @command
 def compare(
-    script:str, # Program, .py or .ipynb
+    script:str, # Program, .py or .ipynb; options of this command come before it
     *args:Annotated[str, rest_of_line], # Arguments of both settings
-    a:str='', # Further arguments of the first setting, as --a='--lr 1e-3'
-    b:str='', # Further arguments of the second
-    seeds:int=10, # How many seeds
-    metric:str=None, # What to compare; default: the first metric, else the validation loss
-    smallest:float=None, # The smallest difference that matters
-    anytime:bool=False, # Stop as soon as there is a verdict?
-    lower:bool=False, # Is a lower metric better? Default: by its name
+    a:Annotated[str, dict(metavar='ARGS')]='', # More arguments for the first setting, as --a='--lr 1e-3'
+    b:Annotated[str, dict(metavar='ARGS')]='', # More arguments for the second setting
+    seeds:int=10, # How many seeds; each takes two trainings
+    metric:Annotated[str, dict(metavar='NAME')]=None, # Metric to compare; default: the first metric, else the validation loss
+    smallest:float=None, # The smallest difference that matters, in the units of the metric
+    anytime:bool=False, # Stop as soon as there is a verdict? The interval is wider to allow for that
+    lower:bool=False, # Take a lower metric as better? Otherwise its name decides
     path:str=None, # Folder for the runs, to go on with an interrupted comparison or to add seeds
     n_workers:int=1, # How many trainings at a time
-    devices:str=None, # One process on each of these: cuda:0,cuda:1
+    devices:Annotated[str, dict(metavar='LIST')]=None, # One training at a time on each of these, such as cuda:0,cuda:1
     json:str=None, # File to write the result to
 ):
     "Is a program better with other arguments? Exit status 0: there is a verdict, 3: it is open, 2: it failed"

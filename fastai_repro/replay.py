@@ -473,17 +473,17 @@ def _file_error(e):
         return f"the disk of {Path.cwd()} is full, and nothing was run: make room, or start it in a folder on another disk"
     return f"{e.strerror or str(e)[:300]}{f': {e.filename}' if e.filename else ''}: start it in a folder where you may write"
 
-# %% ../nbs/65_replay.ipynb #f30fbc73
+# %% ../nbs/65_replay.ipynb #784f79fd
 @command
 def replay(
-    record:str, # Manifest of a run, with its code beside it
-    here:bool=False, # In this environment? Default: one is made from the record
+    record:str, # Record of a run, RUN.json, with its code next to it, RUN.code.zip
+    here:bool=False, # Run it in this environment? Otherwise one is made from the record
     env:str=None, # Folder of the environment: made there, or taken if it is there
-    data:Annotated[str, dict(action='append')]=None, # OLD=NEW: where the record's path OLD is now; may be given again
-    yes:bool=False, # Run without asking?
+    data:Annotated[str, dict(action='append', metavar='OLD=NEW')]=None, # Where the record's path OLD is now; may be given again
+    yes:bool=False, # Run the code without asking? Needed where nobody can answer, as in CI
     dockerfile:bool=False, # Print a Dockerfile with the environment, and do nothing else?
     dry_run:bool=False, # Show what would be done, and do nothing?
-    steps:int=None, # Only the first steps of each fit, compared with the record's trace
+    steps:int=None, # Run only the first N steps of each fit, and compare them with the record's trace
 ):
     """Run a recorded program again, and compare weights, losses and metrics;
     exit status 0: the same bits, 1: they differ, 2: it could not be run"""
