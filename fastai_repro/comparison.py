@@ -341,7 +341,7 @@ def as_dict(self:Comparison)->dict: # What JSON can hold; infinite numbers are N
     return dict(verdict=self.verdict, **numbers, **{k:[f(o) for o in v] for k,v in pairs.items()}, **settings, names=list(self.names),
                 a=self.a.tolist(), b=self.b.tolist(), notes=self.all_notes)
 
-# %% ../nbs/42_comparison.ipynb #ebd8966c
+# %% ../nbs/42_comparison.ipynb #699ba683
 @patch
 def plot(self:Comparison, axs=None):
     "The pairs of numbers, and the difference with its interval over the seeds so far"
@@ -349,7 +349,8 @@ def plot(self:Comparison, axs=None):
     if axs is None: axs = plt.subplots(1, 2, figsize=(9, 3.2), gridspec_kw=dict(width_ratios=(1, 2)), layout='constrained')[1]
     self._plot_pairs(axs[0])
     self._plot_looks(axs[1])
-    axs[1].set_title(fill(self.sentence.partition(';')[0].partition('). ')[0], 90), fontsize=9)
+    title = ': '.join(self.sentence.partition(';')[0].split(': ')[:2])  # without the numbers of an open one
+    axs[1].set_title(fill(title, 75), fontsize=9)
     return axs
 
 @patch
