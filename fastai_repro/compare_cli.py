@@ -13,7 +13,11 @@ from typing import Annotated
 from .terminal import command
 from .terminal import check_folder,check_order,check_script,fail,rest_of_line,write_json
 
-# %% ../nbs/48_compare_cli.ipynb #a197ea4d
+# %% ../nbs/48_compare_cli.ipynb #88bc4ab5
+def _split(name, o):
+    try: return tuple(shlex.split(o))
+    except ValueError as e: fail(f"`--{name}` is {o!r}, which is not a line of arguments: {e}")
+
 @command
 def compare(
     script:str, # Program, .py or .ipynb; options of this command come before it
@@ -34,11 +38,11 @@ def compare(
     check_script(script)
     check_order(compare, args)
     check_folder('json', json)
-    if shlex.split(a)==shlex.split(b):
+    settings = [dict(args=_split(name, o)) for name,o in (('a', a), ('b', b))]
+    if settings[0]==settings[1]:
         fail(f"`--a` and `--b` are both {a!r}, so there is nothing to compare: pass two settings, before the program")
     from fastai_repro.paired import compare as compare_runs  # which takes seconds to import
     from fastai_repro.process import ProgramFailed
-    settings = (dict(args=tuple(shlex.split(o))) for o in (a, b))
     devices = devices.split(',') if devices else None
     try: c = compare_runs((script, *args), *settings, seeds=seeds, metric=metric, path=path, anytime=anytime, smallest=smallest,
                           n_workers=n_workers, devices=devices, higher=False if lower else None)

@@ -158,18 +158,27 @@ def _identity(train, vary):
     what = {f'script {Path(train[0]).name}':_digest_of(train[0]), 'arguments':repr(train[1:])} if script else describe(dict(train=train))
     return {**what, 'vary':' '.join(sorted(vary)), **_versions()}
 
-# %% ../nbs/43_paired.ipynb #a691c7f9
+# %% ../nbs/43_paired.ipynb #cd69082d
 try: import fcntl
 except ImportError: fcntl = None  # Windows
 
 def _slug(name): return re.sub(r'[^\w.=-]', '_', name)
 
+def _open_lock(path):
+    "Make the folder if need be; refused if it holds anything but a comparison"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        others = sorted(o.name for o in path.iterdir() if o.name[0]!='.')
+        if others and not (path/'comparison.json').exists():
+            raise ValueError(f"`path` {str(path)!r} holds something else already, such as {others[0]!r}: pass a new folder")
+        return open(path/'.lock', 'w')
+    except OSError as e: raise ValueError(f"`path` {str(path)!r} can't be used: {e.strerror}. Pass a folder where you may write") from None
+
 class RunFolder:
     "The runs that are there, and what they were made from"
     def __init__(self, path):
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.lock = open(self.path/'.lock', 'w')
+        self.lock = _open_lock(self.path)
         try: fcntl and fcntl.flock(self.lock, fcntl.LOCK_EX|fcntl.LOCK_NB)  # given back when the process ends, however it does
         except OSError: raise ValueError(f"`path` {str(self.path)!r} is in use by another comparison: wait for it, or use a new "
                                          f"`path`") from None
@@ -468,7 +477,7 @@ def compared(self:Runs, a, b, ratio=None, higher=None, **kwargs):
                                                           'weaker than it could be.')
     return c
 
-# %% ../nbs/43_paired.ipynb #227092a0
+# %% ../nbs/43_paired.ipynb #59f788fc
 def _seed_list(seeds):
     if isinstance(seeds, Integral) and not isinstance(seeds, bool): seeds = range(seeds)
     seeds = [check_seed(o, 'seeds') for o in seeds]
@@ -480,6 +489,15 @@ def _check_vary(vary):
     vary = (vary,) if isinstance(vary, str) else tuple(vary)
     if not vary or set(vary)-set(STREAMS): raise ValueError(f"`vary` must name some of {', '.join(STREAMS)}, but it is {vary!r}")
     return vary
+
+def _check_devices(devices):
+    n = torch.cuda.device_count()
+    for o in devices or ():
+        kind,_,i = str(o).partition(':')
+        if kind not in ('cpu','cuda') or kind=='cuda' and not (i or '0').isdigit():
+            raise ValueError(f"`devices` holds {o!r}: pass a list, such as ['cuda:0', 'cuda:1']")
+        if kind=='cuda' and int(i or 0)>=n:
+            raise ValueError(f"`devices` holds {o!r}, but torch sees {n} CUDA devices: leave it out, or name another")
 
 def _check_train(train, settings):
     if isinstance(train, tuple): return
@@ -499,6 +517,7 @@ def paired_runs(train, settings, seeds, path, metric, vary, n_workers, devices, 
     _check_train(train, settings)
     if isinstance(n_workers, bool) or not isinstance(n_workers, Integral) or n_workers<1:
         raise ValueError(f"`n_workers` must be 1 or more, but it is {n_workers!r}")
+    _check_devices(devices)
     if len({_slug(o) for o in settings})<len(settings):
         raise ValueError(f"the names {', '.join(settings)} give the same folder: choose others")
     with tempfile.TemporaryDirectory() as tmp:

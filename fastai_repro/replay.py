@@ -41,7 +41,7 @@ def _split_data(data):
         if not os.path.exists(new): raise Refused(f"`--data {o}`: there is no {new!r} here: pass a file or folder that exists")
         yield old,os.path.abspath(new)
 
-# %% ../nbs/65_replay.ipynb #9742ae04
+# %% ../nbs/65_replay.ipynb #a699b6cc
 def _replaced(archive, arg, old, new):
     "An argument with `new` in place of `old`; None if it names something else"
     head,eq,value = arg.partition('=') if arg.startswith('-') and '=' in arg else ('','',arg)
@@ -70,8 +70,8 @@ def arguments_and_links(
         changed = {i:r for i,o in enumerate(args) if (r := _replaced(archive, o, old, new)) is not None}
         place = _link_place(archive, old)
         if not changed and not place:
-            raise Refused(f"`--data {old}=...`: neither an argument nor the code names {old!r} or a path in it: the record names "
-                          f"{', '.join(sorted(archive.meta['inputs'])) or 'no data'}")
+            raise Refused(f"`--data {old}=...`: neither an argument nor the code names {old!r} or a path in it: paths in the record: "
+                          f"{', '.join(sorted(archive.meta['inputs'])) or 'none'}")
         for i,r in changed.items(): args[i] = r
         if place and (not changed or place in named): links[place] = new
     return args,links
