@@ -101,7 +101,7 @@ class Plan:
         ups = [len(re.match(r'(?:\.\./)*', o + '/')[0])//3 for o in (*self.archive.meta['inputs'].values(), *self.links)]
         return self.folder.joinpath('code', *['up']*min(max([0, *ups]), 8))
 
-# %% ../nbs/65_replay.ipynb #131bd410
+# %% ../nbs/65_replay.ipynb #221daf60
 def check_record(
     path:str|Path # File of a manifest
 )->RunManifest:
@@ -121,7 +121,6 @@ def check_record(
                       "`fastai-repro-run --manifest`")
     return m
 
-# %% ../nbs/65_replay.ipynb #084fa1bf
 def _is_mapped(archive, name, data):
     "Is an input of the record given by `--data`?"
     return any(_below(_was(archive, name), _was(archive, o.partition('=')[0])) for o in data or [])

@@ -164,7 +164,7 @@ def _read_file(self:ResumeCallback):
     except ValueError as e: raise ValueError(f"{e}. {self._anew()}") from None
     except OSError as e: raise ValueError(str(e)) from e
 
-# %% ../nbs/36_resume.ipynb #996f697f
+# %% ../nbs/36_resume.ipynb #9f2fd5f6
 _moves_bits = 'code','torch','python','cpu','gpu','packages','platform','env','end'
 # what else a fit finds, the one before may have moved
 _of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule epochs start_epoch trainable'.split())
@@ -199,6 +199,7 @@ def _compare(self:ResumeCallback, fields, n):
         warnings.warn("these have changed since the checkpoint was written, so the result may differ from that of an uninterrupted "
                       f"training: {names}")
 
+# %% ../nbs/36_resume.ipynb #5b8326e4
 @patch
 def _says_other_training(self:ResumeCallback, changes, fields):
     more = f'; and {len(changes)-5} more' if len(changes)>5 else ''
