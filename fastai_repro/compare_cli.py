@@ -13,30 +13,36 @@ from typing import Annotated
 from .terminal import command
 from .terminal import check_folder,check_order,check_script,fail,rest_of_line,write_json
 
-# %% ../nbs/48_compare_cli.ipynb #0188375f
+# %% ../nbs/48_compare_cli.ipynb #88bc4ab5
+def _split(name, o):
+    try: return tuple(shlex.split(o))
+    except ValueError as e: fail(f"`--{name}` is {o!r}, which is not a line of arguments: {e}")
+
 @command
 def compare(
-    script:str, # Program, .py or .ipynb
+    script:str, # Program, .py or .ipynb; options of this command come before it
     *args:Annotated[str, rest_of_line], # Arguments of both settings
-    a:str='', # Further arguments of the first setting, as --a='--lr 1e-3'
-    b:str='', # Further arguments of the second
-    seeds:int=10, # How many seeds
-    metric:str=None, # What to compare; default: the first metric, else the validation loss
-    smallest:float=None, # The smallest difference that matters
-    anytime:bool=False, # Stop as soon as there is a verdict?
-    lower:bool=False, # Is a lower metric better? Default: by its name
+    a:Annotated[str, dict(metavar='ARGS')]='', # More arguments for the first setting, as --a='--lr 1e-3'
+    b:Annotated[str, dict(metavar='ARGS')]='', # More arguments for the second setting
+    seeds:int=10, # How many seeds; each takes two trainings
+    metric:Annotated[str, dict(metavar='NAME')]=None, # Metric to compare; default: the first metric, else the validation loss
+    smallest:float=None, # The smallest difference that matters, in the units of the metric
+    anytime:bool=False, # Stop as soon as there is a verdict? The interval is wider to allow for that
+    lower:bool=False, # Take a lower metric as better? Otherwise its name decides
     path:str=None, # Folder for the runs, to go on with an interrupted comparison or to add seeds
     n_workers:int=1, # How many trainings at a time
-    devices:str=None, # One process on each of these: cuda:0,cuda:1
+    devices:Annotated[str, dict(metavar='LIST')]=None, # One training at a time on each of these, such as cuda:0,cuda:1
     json:str=None, # File to write the result to
 ):
     "Is a program better with other arguments? Exit status 0: there is a verdict, 3: it is open, 2: it failed"
     check_script(script)
     check_order(compare, args)
     check_folder('json', json)
+    settings = [dict(args=_split(name, o)) for name,o in (('a', a), ('b', b))]
+    if settings[0]==settings[1]:
+        fail(f"`--a` and `--b` are both {a!r}, so there is nothing to compare: pass two settings, before the program")
     from fastai_repro.paired import compare as compare_runs  # which takes seconds to import
     from fastai_repro.process import ProgramFailed
-    settings = (dict(args=tuple(shlex.split(o))) for o in (a, b))
     devices = devices.split(',') if devices else None
     try: c = compare_runs((script, *args), *settings, seeds=seeds, metric=metric, path=path, anytime=anytime, smallest=smallest,
                           n_workers=n_workers, devices=devices, higher=False if lower else None)

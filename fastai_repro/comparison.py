@@ -7,9 +7,10 @@ Docs: https://fastai-repro.github.io/fastai_repro/comparison.html.md"""
 # %% auto #0
 __all__ = ['Comparison', 'Estimate']
 
-# %% ../nbs/42_comparison.ipynb #dd9237bb
+# %% ../nbs/42_comparison.ipynb #92a03e1d
 import html,warnings
 from numbers import Number
+from textwrap import fill
 from typing import Any,TYPE_CHECKING
 import numpy as np
 from fastcore.basics import patch
@@ -49,7 +50,7 @@ def _check_names(names):
         raise ValueError(f"`names` must be two different strings, but it is {names!r}: pass, for example, `names=('plain', 'smoothed')`")
     return names
 
-# %% ../nbs/42_comparison.ipynb #ea390dfc
+# %% ../nbs/42_comparison.ipynb #3a997c43
 class Comparison:
     "Paired numbers of two settings: is the difference b - a real?"
     scope,metric,points,notes = None,None,False,()
@@ -77,8 +78,8 @@ class Comparison:
         self.smallest = _check_range('smallest', smallest, lambda o: o>0, 'a number above 0, in the units of `a` and `b`')
         self.ratio = _check_range('ratio', ratio, lambda o: o>=0, 'validation size over training size, 0 or more')
         self.anytime,self.higher = anytime,higher
-        if (self.d==0).all(): warnings.warn(f"`a` and `b` are equal for all {self.n} seeds: did the setting reach the training? "
-                                            f"Nothing can be said about a difference")
+        if (self.d==0).all(): warnings.warn(f"`a` and `b` are equal for all {self.n} seeds, so nothing can be said about a difference: "
+                                            "the setting does not reach the training, or the number is too coarse to show what it does")
 
     @property
     def difference(self): "Mean of b - a"; return float(self.d.mean())
@@ -205,7 +206,7 @@ def unpaired_interval(self:Comparison):
     half = float(stdtrit(df, (1+self.confidence)/2)*np.sqrt((va+vb)*(1/n+(self.ratio or 0))))
     return self.difference-half,self.difference+half
 
-# %% ../nbs/42_comparison.ipynb #87831d82
+# %% ../nbs/42_comparison.ipynb #f3f0cc88
 def _decimals(half):
     "Decimals for numbers that are known to within `half`: two digits of it"
     return int(np.clip(1-np.floor(np.log10(half)), 0, 8)) if np.isfinite(half) and half>0 else 4
@@ -221,54 +222,72 @@ def _scale(self:Comparison): return (100,' points') if self.points else (1,'')
 def range_text(self:Comparison, sign=1, interval=None)->str:
     "The interval in the units of the sentence, with its sign reversed where the sentence says 'worse by'"
     low,high = sorted(sign*o*self._scale[0] for o in (interval or self.interval))
-    f = lambda o: f'{o:.{_decimals((high-low)/2)}f}' if np.isfinite(o) else str(o).replace('inf', 'infinite')
-    return f'{f(low)} to {f(high)}'
+    if not np.isfinite(high-low): return 'not known'
+    return ' to '.join(f'{o:.{_decimals((high-low)/2)}f}' for o in (low, high))
 
 @patch
 def amount(self:Comparison, x)->str:
     "A difference to be read, with as many digits as are known"
     scale,unit = self._scale
-    if not np.isfinite(x): return _short(x)
-    return f'{x*scale:.{_decimals(scale*(self.interval[1]-self.interval[0])/2)}f}{unit}'
+    if not np.isfinite(x): return 'not known'
+    half = scale*(self.interval[1]-self.interval[0])/2
+    return (f'{x*scale:.{_decimals(half)}f}' if np.isfinite(half) else _short(x*scale)) + unit
 
 @patch
 def _basis(self:Comparison, sign=1):
     "What stands in brackets"
-    looked = ', looked at after each' if self.anytime else ''
     way = '' if self.higher else ', lower is better'
-    return f'({self.range_text(sign)}, {100*self.confidence:.4g} %, {self.n} seeds{looked}{way})'
+    return f'({self.range_text(sign)}, {100*self.confidence:.4g} %, {self._seeds_text()}{way})'
 
-# %% ../nbs/42_comparison.ipynb #de543ff5
+@patch
+def _seeds_text(self:Comparison, then=''): return f'{self.n} seeds' + (f', looked at after each{then}' if self.anytime else '')
+
+def _between(low, high): return f'{low} to {high}' if high!=_about(np.inf) else f'{low} or more'
+
+# %% ../nbs/42_comparison.ipynb #7d773bb3
 @patch
 def _unpaired_says(self:Comparison):
     s = self.saved
     if not np.isfinite(s): return ''
     n,low,high = (_about(self.n*o) for o in (s, *s.interval))
     cost = '; pairing cost runs:' if s<1 else ';'
-    return f"{cost} unpaired you would have needed about {n} ({low} to {high})"
+    return f"{cost} unpaired you would have needed about {n} ({_between(low, high)})"
 
 @patch
-def _why_open(self:Comparison):
-    "The reason why it is open, and what would settle it"
-    if (self.d==0).all(): return '; both gave the same numbers: did the setting reach the training?'
-    if self._nothing_varies:
-        return '; all differences are equal up to rounding, so nothing says how they vary: does the training use its seed?'
-    if np.isinf(self._looks[3][-1]): return '; so few seeds say nothing when they are looked at one by one'
-    what = f'a difference of {self.amount(self.smallest)}' if self.smallest else 'the difference seen, if it is the true one,'
-    if np.isinf(self.needed): return f"; more seeds can't settle {what.rstrip(',')}" + ('; more data can' if self.ratio else '')
+def _to_settle(self:Comparison):
+    "What would settle an open comparison"
+    what = f'a difference of {self.amount(self.smallest or abs(self.difference))}'
+    if np.isinf(self.needed): return f"More seeds can't settle {what}" + ('; more data can' if self.ratio else '')
     n,low,high = (_about(o) for o in (self.needed, *self.needed.interval))
-    return f'; to find {what} takes about {n} more seed{"s"*(n!="1")} ({low} to {high})'
+    return f'To find {what} takes about {n} more seed{"s"*(n!="1")} ({_between(low, high)})'
+
+@patch
+def _open(self:Comparison):
+    "An open comparison as a sentence"
+    (a,b),what,seen = self.names,self.metric or 'number',self.amount(self.difference)
+    if (self.d==0).all():
+        return (f"open: {a} and {b} gave the same {what} with each of {self.n} seeds; the setting does not reach the training, "
+                f"or this {what} is too coarse to show what it does")
+    if self._nothing_varies:
+        return (f"open: {b} minus {a} was {seen} with each of {self.n} seeds, equal up to rounding; "
+                "a difference that does not vary says nothing about other seeds")
+    if np.isinf(self._looks[3][-1]):
+        return f"open: {self._seeds_text(',')} are too few to say anything; {b} minus {a} was {seen} on average"
+    way = '' if self.higher else ', lower is better'
+    direction = f"on average it was {self.amount(abs(self.difference))} {'higher' if self.difference>0 else 'lower'}"
+    return (f"open: {self._seeds_text(',')} do not show whether {b} is better or worse than {a}: {direction}, "
+            f"and the true difference may be anything from {self.range_text()} ({100*self.confidence:.4g} %{way}). {self._to_settle()}")
 
 @patch(as_prop=True)
 def sentence(self:Comparison):
     "The result as one sentence to quote"
     a,b = self.names
-    if self.verdict=='open': return f"open: {b} differs from {a} by {self.amount(self.difference)} {self._basis()}{self._why_open()}"
+    if self.verdict=='open': return self._open()
     if self.verdict==VERDICTS[3]: return f"no difference larger than {self.amount(self.smallest)} between {a} and {b} {self._basis()}"
     sign = 1 if (self.verdict=='better')==self.higher else -1
     return f"{b} is {self.verdict} by {self.amount(sign*self.difference)} {self._basis(sign)}{self._unpaired_says()}"
 
-# %% ../nbs/42_comparison.ipynb #4adfa26a
+# %% ../nbs/42_comparison.ipynb #f13ffabc
 @patch(as_prop=True)
 def all_notes(self:Comparison):
     "What the verdict holds for, and what limits it"
@@ -285,14 +304,19 @@ def _saved_says(self:Comparison):
     return f"; {'pairing cost runs' if self.saved<1 else 'runs saved'}: {n} times ({low} to {high})"
 
 @patch
+def _pairing_says(self:Comparison):
+    if not np.isfinite(self.correlation): return 'says nothing, because one of them did not vary with the seed'
+    return f'correlation {self.correlation:.2g}; unpaired {self.range_text(interval=self.unpaired_interval)}{self._saved_says()}'
+
+@patch
 def _rows(self:Comparison):
     "The numbers behind the sentence"
     yield from ((n, f'{o.mean():.4g} ± {o.std(ddof=1):.2g}') for n,o in zip(self.names, (self.a, self.b)))
     yield 'p', f'{self.p:.2g} (sign flips: {self.p_flip:.2g})'
     win,low,high = (f'{100*o:.0f} %' for o in (self.prob_better, *self.prob_better.interval))
     yield f'{self.names[1]} wins', f'with {win} of these seeds ({low} to {high} of all seeds)'
-    yield 'detectable', f'{self.amount(self.detectable)} with power 0.8'
-    yield 'pairing', f'correlation {self.correlation:.2g}; unpaired {self.range_text(interval=self.unpaired_interval)}{self._saved_says()}'
+    yield 'detectable', f'{self.amount(self.detectable)} with power 0.8' if np.isfinite(self.detectable) else 'not known'
+    yield 'pairing', self._pairing_says()
 
 # %% ../nbs/42_comparison.ipynb #2cccfeb7
 @patch
@@ -317,7 +341,7 @@ def as_dict(self:Comparison)->dict: # What JSON can hold; infinite numbers are N
     return dict(verdict=self.verdict, **numbers, **{k:[f(o) for o in v] for k,v in pairs.items()}, **settings, names=list(self.names),
                 a=self.a.tolist(), b=self.b.tolist(), notes=self.all_notes)
 
-# %% ../nbs/42_comparison.ipynb #3d72956c
+# %% ../nbs/42_comparison.ipynb #699ba683
 @patch
 def plot(self:Comparison, axs=None):
     "The pairs of numbers, and the difference with its interval over the seeds so far"
@@ -325,7 +349,8 @@ def plot(self:Comparison, axs=None):
     if axs is None: axs = plt.subplots(1, 2, figsize=(9, 3.2), gridspec_kw=dict(width_ratios=(1, 2)), layout='constrained')[1]
     self._plot_pairs(axs[0])
     self._plot_looks(axs[1])
-    axs[1].set_title(self.sentence.partition(';')[0], fontsize=9)
+    title = ': '.join(self.sentence.partition(';')[0].split(': ')[:2])  # without the numbers of an open one
+    axs[1].set_title(fill(title, 75), fontsize=9)
     return axs
 
 @patch

@@ -7,10 +7,10 @@ Docs: https://fastai-repro.github.io/fastai_repro/demo.html.md"""
 # %% auto #0
 __all__ = ['demo']
 
-# %% ../nbs/67_demo.ipynb #cfa0e26c
+# %% ../nbs/67_demo.ipynb #548d3674
 import sys,time,warnings
 from fastcore.basics import noop
-from .terminal import command
+from .terminal import command,fail
 
 # %% ../nbs/67_demo.ipynb #1f330ce8
 def _block(cls, n, size):
@@ -75,20 +75,28 @@ def _repro_runs(path, n, size, seed):
     _tune(learn)
     yield 'second fine_tune, rebuilt', learn
 
-# %% ../nbs/67_demo.ipynb #5d9db968
+# %% ../nbs/67_demo.ipynb #92841f45
 def _row(name, learn):
     "Name, training loss, validation loss, accuracy, digest of the weights, digest of everything"
     from fastai_repro import digest
     values = [float(o) for o in learn.recorder.values[-1]]
     return name, *values, digest(learn.model), digest([learn.model, learn.recorder.losses, learn.recorder.values])
 
-def _train(title, runs, start):
-    "The rows of all `runs`, with a line of progress for each"
+_all = 9  # trainings of both kinds
+
+def _check(**limits):
+    for name,(value,low,high) in limits.items():
+        if not low<=value<=high: fail(f'`--{name}` must be {low} to {high}, but it is {value}')
+
+def _train(title, runs, start, first=False):
+    "The rows of all `runs`, with a line of progress for each; after the `first` training, about how long all of them take"
     rows = []
     print(f'\n{title}', flush=True)
     for name,learn in runs:
         rows.append(_row(name, learn))
-        print(f'  {time.time()-start:4.0f} s  {name}', flush=True)
+        seconds = time.time()-start
+        rest = f'  (all {_all} take about {_all*seconds:.0f} s)' if first and len(rows)==1 else ''
+        print(f'  {seconds:4.0f} s  {name}{rest}', flush=True)
     return rows
 
 def _table(title, rows):
@@ -103,20 +111,23 @@ def _summary(rows):
     quality = ' to '.join(dict.fromkeys((min(accuracies), max(accuracies))))
     return f"{results} result{'s' if results>1 else ''} from {len(rows)} trainings, accuracy {quality}"
 
-# %% ../nbs/67_demo.ipynb #e2087f75
+# %% ../nbs/67_demo.ipynb #2c0d927e
 @command
 def demo(
-    n:int=1797, # Number of digits to train on, at most 1797
-    size:int=16, # Size of the images in pixels
-    seed:int=42, # Seed
+    n:int=1797, # Number of digits to train on, 100 to 1797
+    size:int=16, # Size of the images in pixels, 8 or more
+    seed:int=42, # Seed of all trainings
 ):
     "Train on handwritten digits, with plain fastai and with fastai_repro, and compare the results bit for bit"
+    _check(n=(n, 100, 1797), size=(size, 8, 512), seed=(seed, 0, 2**32-1))
     warnings.filterwarnings('ignore', category=FutureWarning)
+    print(f'{_all} small trainings on {n:,} images of handwritten digits', flush=True)
+    import fastai.vision.all  # takes seconds
     from fastai_repro import digits_path
     start,path = time.time(),digits_path()
     plain_title,title = 'Plain fastai, everything seeded before each training','fastai_repro'
-    plain,repro = _train(plain_title, _plain_runs(path, n, size, seed), start),_train(title, _repro_runs(path, n, size, seed), start)
+    plain,repro = _train(plain_title, _plain_runs(path, n, size, seed), start, True),_train(title, _repro_runs(path, n, size, seed), start)
     _table(plain_title, plain)
     _table(title, repro)
-    print(f"\nPlain fastai: {_summary(plain)}.\nfastai_repro: {_summary(repro)}.")
+    print(f"\nPlain fastai: {_summary(plain)}.\nfastai_repro: {_summary(repro)}.\nThe trainings took {time.time()-start:.0f} s.")
     if len({o[-1] for o in repro})>1: sys.exit(1)

@@ -158,18 +158,27 @@ def _identity(train, vary):
     what = {f'script {Path(train[0]).name}':_digest_of(train[0]), 'arguments':repr(train[1:])} if script else describe(dict(train=train))
     return {**what, 'vary':' '.join(sorted(vary)), **_versions()}
 
-# %% ../nbs/43_paired.ipynb #a691c7f9
+# %% ../nbs/43_paired.ipynb #cd69082d
 try: import fcntl
 except ImportError: fcntl = None  # Windows
 
 def _slug(name): return re.sub(r'[^\w.=-]', '_', name)
 
+def _open_lock(path):
+    "Make the folder if need be; refused if it holds anything but a comparison"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        others = sorted(o.name for o in path.iterdir() if o.name[0]!='.')
+        if others and not (path/'comparison.json').exists():
+            raise ValueError(f"`path` {str(path)!r} holds something else already, such as {others[0]!r}: pass a new folder")
+        return open(path/'.lock', 'w')
+    except OSError as e: raise ValueError(f"`path` {str(path)!r} can't be used: {e.strerror}. Pass a folder where you may write") from None
+
 class RunFolder:
     "The runs that are there, and what they were made from"
     def __init__(self, path):
         self.path = Path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.lock = open(self.path/'.lock', 'w')
+        self.lock = _open_lock(self.path)
         try: fcntl and fcntl.flock(self.lock, fcntl.LOCK_EX|fcntl.LOCK_NB)  # given back when the process ends, however it does
         except OSError: raise ValueError(f"`path` {str(self.path)!r} is in use by another comparison: wait for it, or use a new "
                                          f"`path`") from None
@@ -376,7 +385,7 @@ def varied(self:Runs, names):
     says = dict(split='split', data='order and augmentation', init='initial weights', step='dropout')
     return 'Varied with the seed: ' + ', '.join(v for k,v in says.items() if seen.get(k, k in self.vary)) + '.'
 
-# %% ../nbs/43_paired.ipynb #5463986c
+# %% ../nbs/43_paired.ipynb #c541e18a
 @patch
 def notes(self:Runs, names):
     "What is wrong with the runs, in sentences"
@@ -394,14 +403,36 @@ def notes(self:Runs, names):
                'initial weights, does not vary. Remove it, or seed from the seed of the run.')
     for n in names:
         numbers = [self.number(n, s) for s in self.seeds if self.folder.read(n, s)]
-        if len(numbers)>1 and len(set(numbers))==1: yield f'{n} gave {numbers[0]:.6g} with every seed: does the training use its seed?'
+        if len(numbers)>1 and len(set(numbers))==1: yield self._constant(n, f'{n} gave {numbers[0]:.6g} with every seed')
 
+# %% ../nbs/43_paired.ipynb #8569452b
+@patch
+def weights(self:Runs, name, seeds=None):
+    "Digests of the weights with which the first training of each run ended; None where they are not known"
+    ms = [o['manifest'] for s in seeds or self.seeds if (o := self.folder.read(name, s))]
+    return [m.fields.get('end.weights') for m in ms]
+
+@patch
+def _constant(self:Runs, name, seen):
+    "What it means that a setting gave one number with every seed"
+    weights = self.weights(name)
+    if None in weights: return f'{seen}: its training does not use the seed, or the metric does not show the difference.'
+    if len(set(weights))==1: return f'{seen}, and the same weights: its training does not use the seed.'
+    return f'{seen}, though the weights differ: the metric does not show the difference, as it may be at chance level.'
+
+@patch
+def _no_effect(self:Runs, a, b, seeds):
+    "What it means that two settings gave the same numbers; None if it is not known"
+    x,y = self.weights(a, seeds),self.weights(b, seeds)
+    if None in x+y: return
+    if x==y: return f'{a} and {b} ended with the same weights, seed by seed: what is set differently does not reach the training.'
+    return f'{a} and {b} ended with different weights, so the setting reaches the training, but {self.metric_name} does not show it.'
 @patch
 def warn(self:Runs, names):
     "The same as warnings"
     for o in self.notes(names): warnings.warn(o)
 
-# %% ../nbs/43_paired.ipynb #ac0120da
+# %% ../nbs/43_paired.ipynb #a02e058a
 @patch
 def complete(self:Runs, *names):
     "The seeds for which all runs are there, in their order; if runs are missing in between, those before them"
@@ -410,6 +441,18 @@ def complete(self:Runs, *names):
         if any(self.folder.read(n, s) is None and (n,s) not in self.failed for n in names): break
         if all(np.isfinite(self.number(n, s)) for n in names): seeds.append(s)
     return seeds
+
+def _value(o): return f'{o:.6g}' if isinstance(o, float) else getattr(o, '__name__', None) or str(o)
+
+@patch
+def titles(self:Runs, a, b):
+    "What to call two settings in the result: with nothing but letters for names, also what they set differently"
+    if (a,b)!=('a','b'): return a,b
+    x,y = self.settings[a],self.settings[b]
+    if isinstance(self.train, tuple): texts = [' '.join(o['args']) for o in (x, y)]
+    else: texts = [', '.join(f'{k}={_value(v)}' for k,v in o.items() if k not in p or _value(p[k])!=_value(v)) for o,p in ((x, y), (y, x))]
+    if texts[0]==texts[1] or max(map(len, texts))>60: return a,b
+    return tuple(f'{n} ({t or "default"})' for n,t in zip('ab', texts))
 
 @patch
 def shares_split(self:Runs, a, b, seeds):
@@ -424,16 +467,17 @@ def compared(self:Runs, a, b, ratio=None, higher=None, **kwargs):
     ratio = self.splits((a,b)) if ratio is None else ratio
     direction = higher_is_better(metric) if higher is None else higher
     numbers = ([self.number(n, s) for s in seeds] for n in (a,b))
-    c = Comparison(*numbers, seeds, names=(a,b), ratio=ratio or None, higher=True if direction is None else direction, **kwargs)
+    c = Comparison(*numbers, seeds, names=self.titles(a, b), ratio=ratio or None, higher=True if direction is None else direction, **kwargs)
     c.metric,c.points = metric,bool(_words(metric)&{'accuracy','acc'} or metric=='error_rate') and bool(max(c.a.max(), c.b.max())<=1)
     c.scope,c.failed = self.scope((a,b), ratio),[k for k in self.failed if k[0] in (a,b)]
     c.notes = [self.varied((a,b)), *self.notes((a,b))]
+    if not c.d.any() and (why := self._no_effect(a, b, seeds)): c.notes.append(why)
     if direction is None: c.notes.append(f'Taken as: higher {metric} is better. Pass `higher=False` if it is not.')
     if not self.shares_split(a, b, seeds): c.notes.append('The two settings had different splits with the same seed, so pairing is '
                                                           'weaker than it could be.')
     return c
 
-# %% ../nbs/43_paired.ipynb #227092a0
+# %% ../nbs/43_paired.ipynb #59f788fc
 def _seed_list(seeds):
     if isinstance(seeds, Integral) and not isinstance(seeds, bool): seeds = range(seeds)
     seeds = [check_seed(o, 'seeds') for o in seeds]
@@ -445,6 +489,15 @@ def _check_vary(vary):
     vary = (vary,) if isinstance(vary, str) else tuple(vary)
     if not vary or set(vary)-set(STREAMS): raise ValueError(f"`vary` must name some of {', '.join(STREAMS)}, but it is {vary!r}")
     return vary
+
+def _check_devices(devices):
+    n = torch.cuda.device_count()
+    for o in devices or ():
+        kind,_,i = str(o).partition(':')
+        if kind not in ('cpu','cuda') or kind=='cuda' and not (i or '0').isdigit():
+            raise ValueError(f"`devices` holds {o!r}: pass a list, such as ['cuda:0', 'cuda:1']")
+        if kind=='cuda' and int(i or 0)>=n:
+            raise ValueError(f"`devices` holds {o!r}, but torch sees {n} CUDA devices: leave it out, or name another")
 
 def _check_train(train, settings):
     if isinstance(train, tuple): return
@@ -464,6 +517,7 @@ def paired_runs(train, settings, seeds, path, metric, vary, n_workers, devices, 
     _check_train(train, settings)
     if isinstance(n_workers, bool) or not isinstance(n_workers, Integral) or n_workers<1:
         raise ValueError(f"`n_workers` must be 1 or more, but it is {n_workers!r}")
+    _check_devices(devices)
     if len({_slug(o) for o in settings})<len(settings):
         raise ValueError(f"the names {', '.join(settings)} give the same folder: choose others")
     with tempfile.TemporaryDirectory() as tmp:

@@ -41,7 +41,7 @@ def _split_data(data):
         if not os.path.exists(new): raise Refused(f"`--data {o}`: there is no {new!r} here: pass a file or folder that exists")
         yield old,os.path.abspath(new)
 
-# %% ../nbs/65_replay.ipynb #9742ae04
+# %% ../nbs/65_replay.ipynb #a699b6cc
 def _replaced(archive, arg, old, new):
     "An argument with `new` in place of `old`; None if it names something else"
     head,eq,value = arg.partition('=') if arg.startswith('-') and '=' in arg else ('','',arg)
@@ -70,8 +70,8 @@ def arguments_and_links(
         changed = {i:r for i,o in enumerate(args) if (r := _replaced(archive, o, old, new)) is not None}
         place = _link_place(archive, old)
         if not changed and not place:
-            raise Refused(f"`--data {old}=...`: neither an argument nor the code names {old!r} or a path in it: the record names "
-                          f"{', '.join(sorted(archive.meta['inputs'])) or 'no data'}")
+            raise Refused(f"`--data {old}=...`: neither an argument nor the code names {old!r} or a path in it: paths in the record: "
+                          f"{', '.join(sorted(archive.meta['inputs'])) or 'none'}")
         for i,r in changed.items(): args[i] = r
         if place and (not changed or place in named): links[place] = new
     return args,links
@@ -101,7 +101,7 @@ class Plan:
         ups = [len(re.match(r'(?:\.\./)*', o + '/')[0])//3 for o in (*self.archive.meta['inputs'].values(), *self.links)]
         return self.folder.joinpath('code', *['up']*min(max([0, *ups]), 8))
 
-# %% ../nbs/65_replay.ipynb #131bd410
+# %% ../nbs/65_replay.ipynb #221daf60
 def check_record(
     path:str|Path # File of a manifest
 )->RunManifest:
@@ -121,7 +121,6 @@ def check_record(
                       "`fastai-repro-run --manifest`")
     return m
 
-# %% ../nbs/65_replay.ipynb #d363b04c
 def _is_mapped(archive, name, data):
     "Is an input of the record given by `--data`?"
     return any(_below(_was(archive, name), _was(archive, o.partition('=')[0])) for o in data or [])
@@ -131,18 +130,41 @@ def _not_here(archive, data):
     return [n for n in archive.meta['inputs'] if not _is_mapped(archive, n, data) and not (os.path.isabs(n) and os.path.exists(n))]
 
 def _missing_data(archive, fields, data):
-    "The input that the training data came from, if it is not here"
+    "The input that the training data came from, if `--data` does not say where it is"
     path = fields.get('data.path')
     if not path or any(_below(path, _was(archive, o.partition('=')[0])) for o in data or []): return
     from_it = [n for n in _not_here(archive, data) if _below(path, _was(archive, n))]
     return max(from_it, key=len, default=None)
 
-def _check_archive(archive, fields, data):
+# %% ../nbs/65_replay.ipynb #4d2faaf6
+def _lacking(archive, fields, name, place):
+    "The record's items that are not in `place`"
+    root = place + fields['data.path'][len(_was(archive, name)):]
+    return [o for names in (archive.items or {}).get('names', []) for o in names if o and not os.path.exists(os.path.join(root, o))]
+
+def _at_hand(archive, fields, name):
+    "The place of the training data seen from here, and what it lacks; None if there is no such place"
+    places = [o for o in (os.path.abspath(name), _was(archive, name)) if os.path.exists(o)]
+    found = [(o, _lacking(archive, fields, name, o)) for o in dict.fromkeys(places)]
+    return min(found, key=lambda o: len(o[1]), default=None)
+
+def _count(items): return '1 item is' if len(items)==1 else f'{len(items):,} items are'
+
+def _with_data(archive, fields, data):
+    "`--data`, and the training data if it is at hand; refused if it is not"
+    if not (gone := _missing_data(archive, fields, data)): return data
+    say_where = f"say where it is with `--data {gone}=FOLDER`"
+    if not (found := _at_hand(archive, fields, gone)): raise Refused(f"the data was read from {gone!r}, which is not here: {say_where}")
+    place,lacks = found
+    if lacks:
+        raise Refused(f"the data was read from {gone!r}, and {place!r} does not have all of it: {_count(lacks)} missing "
+                      f"({', '.join(lacks[:3])}{', ...' if len(lacks)>3 else ''}): {say_where}")
+    return [*(data or []), f'{gone}={place}']
+
+def _check_archive(archive):
     for k,v in archive.meta['left_out'].items():
         raise Refused(f"{k} was not kept with the code, because {v}: take that out of the file (credentials belong in environment "
                       "variables), and record the run anew")
-    if gone := _missing_data(archive, fields, data):
-        raise Refused(f"the data was read from {gone!r}, which is not here: say where it is with `--data {gone}=FOLDER`")
 
 # %% ../nbs/65_replay.ipynb #802a47ac
 def _check_steps(plan):
@@ -175,7 +197,7 @@ def _find_trace(record, archive):
     file = record.parent/Path(name or '').name
     return file if name and file.is_file() else None
 
-# %% ../nbs/65_replay.ipynb #a8e56d15
+# %% ../nbs/65_replay.ipynb #d62aa3e8
 def make_plan(
     record:str|Path, # File of the manifest
     here:bool=False, # In this environment?
@@ -188,7 +210,8 @@ def make_plan(
     record = Path(record).resolve()
     m = check_record(record)
     a = read_archive(record, m.fields['code.archive'])
-    _check_archive(a, m.fields, data)
+    _check_archive(a)
+    data = _with_data(a, m.fields, data)
     plan = Plan(record, m, a, _new_folder(record.stem), trace=_find_trace(record, a), steps=steps)
     plan.args,plan.links = arguments_and_links(a, data)
     _check_steps(plan)
@@ -215,7 +238,7 @@ def _indexes(plan):
     own = [o for k,v in index_options().items() if k in ('index-url','extra-index-url','find-links') for o in v]
     return list(dict.fromkeys([*re.findall(r'--(?:extra-)?index-url (\S+)', lock(plan.manifest)), *own])) or ['the default index']
 
-# %% ../nbs/65_replay.ipynb #29725d27
+# %% ../nbs/65_replay.ipynb #d27ae485
 def _environment_lines(plan):
     if not plan.env: yield 'environment',f'this one, {sys.prefix}'
     elif not plan.commands: yield 'environment',str(plan.env.folder)
@@ -232,7 +255,8 @@ def headline(
     versions = f"torch {f.get('torch.version')}, Python {f.get('python.version')}"
     when = str(f.get('run.time'))[:16].replace('T', ' ')
     yield 'record',f"{plan.record.name}: {m['script']} of {when}, seed {f.get('seed')}, {versions}"
-    yield 'code',f"{len(files)} files, {sum(map(len, files.values())):,} bytes" + (f", at commit {commit[:10]}" if commit else '')
+    size = f"{len(files)} file{'s' if len(files)!=1 else ''}, {sum(map(len, files.values())):,} bytes"
+    yield 'code',size + (f', at commit {commit[:10]}' if commit else '')
     yield 'folder',str(plan.folder)
     yield from _environment_lines(plan)
     yield 'program',shlex.join(['python', m['script'], *plan.args]) + (f", the first {plan.steps} steps of each fit" if plan.steps else '')
@@ -448,17 +472,17 @@ def _file_error(e):
         return f"the disk of {Path.cwd()} is full, and nothing was run: make room, or start it in a folder on another disk"
     return f"{e.strerror or str(e)[:300]}{f': {e.filename}' if e.filename else ''}: start it in a folder where you may write"
 
-# %% ../nbs/65_replay.ipynb #f30fbc73
+# %% ../nbs/65_replay.ipynb #784f79fd
 @command
 def replay(
-    record:str, # Manifest of a run, with its code beside it
-    here:bool=False, # In this environment? Default: one is made from the record
+    record:str, # Record of a run, RUN.json, with its code next to it, RUN.code.zip
+    here:bool=False, # Run it in this environment? Otherwise one is made from the record
     env:str=None, # Folder of the environment: made there, or taken if it is there
-    data:Annotated[str, dict(action='append')]=None, # OLD=NEW: where the record's path OLD is now; may be given again
-    yes:bool=False, # Run without asking?
+    data:Annotated[str, dict(action='append', metavar='OLD=NEW')]=None, # Where the record's path OLD is now; may be given again
+    yes:bool=False, # Run the code without asking? Needed where nobody can answer, as in CI
     dockerfile:bool=False, # Print a Dockerfile with the environment, and do nothing else?
     dry_run:bool=False, # Show what would be done, and do nothing?
-    steps:int=None, # Only the first steps of each fit, compared with the record's trace
+    steps:int=None, # Run only the first N steps of each fit, and compare them with the record's trace
 ):
     """Run a recorded program again, and compare weights, losses and metrics;
     exit status 0: the same bits, 1: they differ, 2: it could not be run"""

@@ -74,7 +74,7 @@ def warnings_of(
 
 def _text(v): return s if len(s := json.dumps(v, ensure_ascii=False))<60 else s[:57] + '...'
 
-# %% ../nbs/30_rerun.ipynb #23cf3b58
+# %% ../nbs/30_rerun.ipynb #1ff1d7b8
 def _tell(plan, **what):
     with atomic_open(Path(plan['out'])/'check.json') as f: json.dump(what, f)
 
@@ -95,7 +95,7 @@ def watch(
                                            'learner.device':then.get('learner.device')}))
     def begun(writer, learn):
         if writer.number!=plan['number']: return
-        now = writer.manifest.fields
+        now = {k:v for k,v in writer.manifest.fields.items() if k!='learner.n_fits'}  # more fits may follow
         if data := data_changes(then, now, plan['items'], item_list(learn.dls)): _stop(plan, data=data)
         # a fit that ends after some steps is ended by a callback
         _tell(plan, warnings=[o for o in warnings_of(then, now) if not (plan.get('steps') and o.startswith('`learner.callbacks`'))])

@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/resume.html.md"""
 # %% auto #0
 __all__ = ['ResumeCallback']
 
-# %% ../nbs/36_resume.ipynb #edfeae76
+# %% ../nbs/36_resume.ipynb #aacd0cd7
 import json,os,re,signal,threading,time,warnings
 from contextlib import contextmanager,nullcontext
 from functools import partial
@@ -20,7 +20,7 @@ from fastai.callback.schedule import LRFinder
 from fastai.torch_core import default_device
 from .files import locked,older,read_sealed,write_sealed
 from .seed import isolated
-from .objects import opaque
+from .objects import is_users,opaque
 from .codec import copy_of
 from .holders import as_plain,from_plain,register_resume
 from .state import LearnerState,named_tensors
@@ -67,7 +67,7 @@ def _put_state(learn, state, between=False):
         p.grad = None if isinstance(g, str) else torch.zeros_like(p) if g is None else g.to(p.device)
     learn.opt.load_state_dict(from_plain(state['opt'], device))
 
-# %% ../nbs/36_resume.ipynb #0bdabf2f
+# %% ../nbs/36_resume.ipynb #b84fe058
 _held = {**dict.fromkeys('_file _fits _epoch _ckpt _fields _digests _at _shown _earlier _there _dls _folder'.split()),
          **dict.fromkeys('_last _thread _error _pid _signal _before _team'.split()), '_is_over':False, '_said':False, '_checked':False}
 
@@ -112,10 +112,11 @@ def of_command(self:ResumeCallback,
 @patch
 def _anew(self:ResumeCallback):
     "How to start over, in a sentence"
-    if self._folder is None: return f"To start over, use `ResumeCallback({str(self.path)!r}, fresh=True)`, or another path"
-    return f"To start over, delete the folder {self._folder!r}, or pass another one with `--resume`"
+    if self._folder is None:
+        return f"To start over, use `ResumeCallback({str(self.path)!r}, fresh=True)`, which deletes the checkpoint, or another path"
+    return f"To start over, delete the folder {self._folder!r} with all its checkpoints, or pass another one with `--resume`"
 
-# %% ../nbs/36_resume.ipynb #ff458836
+# %% ../nbs/36_resume.ipynb #0f2966d8
 @patch
 @contextmanager
 def _scope(self:ResumeCallback, learn):
@@ -157,18 +158,22 @@ def _read(self:ResumeCallback):
 
 @patch
 def _read_file(self:ResumeCallback):
+    if self._file.is_dir():
+        raise ValueError(f"`path` {str(self.path)!r} is a folder: pass the name of a file in it, such as {str(self.path/'run.ckpt')!r}")
     try: return read_sealed(self._file, partial(torch.load, weights_only=True, map_location='cpu'), self.keep)
     except ValueError as e: raise ValueError(f"{e}. {self._anew()}") from None
     except OSError as e: raise ValueError(str(e)) from e
 
-# %% ../nbs/36_resume.ipynb #337fce4b
+# %% ../nbs/36_resume.ipynb #9f2fd5f6
 _moves_bits = 'code','torch','python','cpu','gpu','packages','platform','env','end'
 # what else a fit finds, the one before may have moved
 _of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule epochs start_epoch trainable'.split())
 
+def _text(o): return re.sub(r'\d+\.\d{7,}(e-?\d+)?', lambda m: f'{float(m[0]):.6g}', str(o))
+
 def _was(name, a, b):
     "A change in words; of long values the part that differs"
-    a,b = str(a),str(b)
+    a,b = map(_text if _text(a)!=_text(b) else str, (a, b))
     i = max(0, len(os.path.commonprefix([a, b]))-20) if max(len(a), len(b))>80 else 0
     return f"`{name}` was {'...'*bool(i)}{a[i:i+80]} and is {'...'*bool(i)}{b[i:i+80]}"
 
@@ -186,7 +191,7 @@ def _changed(self:ResumeCallback, fields, n):
 def _compare(self:ResumeCallback, fields, n):
     "Refuse a checkpoint of another training; warn of what else may change the result"
     changes,conditions = self._changed(fields, n)
-    if changes: raise ValueError(self._says_other_training(changes))
+    if changes: raise ValueError(self._says_other_training(changes, fields))
     is_same_start = json.loads(fields)['learner.init']==self._fields[-1]['learner.init']
     if n==0 and self.init=='same' and not is_same_start: raise ValueError(self._says_other_weights())
     if conditions:
@@ -194,12 +199,22 @@ def _compare(self:ResumeCallback, fields, n):
         warnings.warn("these have changed since the checkpoint was written, so the result may differ from that of an uninterrupted "
                       f"training: {names}")
 
+# %% ../nbs/36_resume.ipynb #5b8326e4
 @patch
-def _says_other_training(self:ResumeCallback, changes):
+def _says_other_training(self:ResumeCallback, changes, fields):
     more = f'; and {len(changes)-5} more' if len(changes)>5 else ''
-    is_callback = changes[0].startswith('`learner.callbacks')
-    watcher = ". If that callback only watches the training, set `only_watches = True` in its class" if is_callback else ''
-    return f"`path` {str(self.path)!r} holds a checkpoint of another training: {'; '.join(changes[:5])}{more}. {self._anew()}{watcher}"
+    back = f"To continue it, put {'this setting' if len(changes)==1 else 'these settings'} back"
+    return (f"`path` {str(self.path)!r} holds a checkpoint of another training: {'; '.join(changes[:5])}{more}. "
+            f"{back}. {self._anew()}{self._may_watch(fields)}")
+
+@patch
+def _may_watch(self:ResumeCallback, fields):
+    "What to do about a callback of the user's own that was added, if it changes nothing"
+    then,now = (set(o.get('learner.callbacks', '').split(', ')) for o in (json.loads(fields), self._fields[-1]))
+    added = [type(o).__name__ for o in self.learn.cbs if o.name in now-then and is_users(type(o))]
+    if not added: return ''
+    return (f". If your callback `{added[0]}` only watches, so that it changes no batch, weight, gradient or learning rate, and never "
+            "stops or skips anything, write `only_watches = True` in its class: then it may be added")
 
 @patch
 def _says_other_weights(self:ResumeCallback):

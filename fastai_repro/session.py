@@ -76,7 +76,7 @@ def running_shell():
     get = getattr(builtins, 'get_ipython', None) or getattr(sys.modules.get('IPython'), 'get_ipython', None)
     return get and get()
 
-# %% ../nbs/33_session.ipynb #d1de45b3
+# %% ../nbs/33_session.ipynb #6d42f2c6
 _current = [None] # the session that is on
 
 @opaque
@@ -103,7 +103,9 @@ class Session:
         what = 'each cell has its own random numbers, and new loaders and learners' if self.shell else 'new loaders, models and learners'
         return f"{self!r}: from now on {what} are reproducible. `.off()` undoes it" + (f". It replaces {last!r}" if last else '')
 
-    def _ipython_display_(self): pass  # the printed line is enough
+    def _ipython_display_(self):
+        "In a notebook the printed line is enough; in a terminal, IPython has written `Out[1]:` already"
+        if not hasattr(self.shell, 'kernel'): print(repr(self))
 
 # %% ../nbs/33_session.ipynb #d1d0a2f5
 @contextmanager

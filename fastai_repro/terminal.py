@@ -8,16 +8,17 @@ Docs: https://fastai-repro.github.io/fastai_repro/terminal.html.md"""
 __all__ = ['rest_of_line', 'ends_with_reader', 'command', 'fail', 'check_order', 'check_script', 'check_folder', 'write_json',
            'shell_status']
 
-# %% ../nbs/60_terminal.ipynb #75ea5750
+# %% ../nbs/60_terminal.ipynb #149b82a3
 import inspect,json,os,select,sys,warnings
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated,get_args,get_origin
+from fastcore.docments import docments
 from fastcore.script import call_parse
 from . import __version__
 
-# %% ../nbs/60_terminal.ipynb #c28261cd
+# %% ../nbs/60_terminal.ipynb #aa33b7aa
 def _is_unread():
     "Has the reader of standard output gone?"
     if not hasattr(select, 'poll'): return False  # Windows
@@ -38,7 +39,26 @@ def ends_with_reader():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
         sys.exit(141)
 
-# %% ../nbs/60_terminal.ipynb #c126f14f
+# %% ../nbs/60_terminal.ipynb #09febc9c
+_placeholders = {int:'N', float:'X', str:'VALUE'}
+
+def _placeholder(kind, doc):
+    first = doc.partition(' ')[0]
+    return first.upper() if first in ('File','Folder') else _placeholders[kind]
+
+def _statement(doc): return doc.rstrip('?').replace('? ', '. ')
+
+def _shown(p, doc):
+    "A parameter as `--help` shows it"
+    kind,*more = get_args(p.annotation) if get_origin(p.annotation) is Annotated else (p.annotation,)
+    how = next((o for o in more if isinstance(o, dict)), {})
+    if p.default is p.empty or how.get('opt') is False or not doc: return p
+    default = '' if p.default in (None, False, '') else f' (default: {p.default})'
+    new = dict(help=_statement(doc) + default)
+    if kind in _placeholders and 'choices' not in how: new['metavar'] = _placeholder(kind, doc)
+    return p.replace(annotation=Annotated[(kind, {**new, **how})])
+
+# %% ../nbs/60_terminal.ipynb #c6ed1ec6
 def command(f):
     "Make a command of `f` as `call_parse` does, which also has `--version`"
     @wraps(f)
@@ -47,9 +67,9 @@ def command(f):
             warnings.filterwarnings('ignore', message='.torch.jit.script. is deprecated')
             return f(*args, **kwargs)
     option = dict(action='version', version=f'fastai_repro {__version__}', help='show the version and end')
-    sig = inspect.signature(f)
+    sig,docs = inspect.signature(f),docments(f)
     version = inspect.Parameter('version', inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str, option])
-    parsed.__signature__ = sig.replace(parameters=[*sig.parameters.values(), version])
+    parsed.__signature__ = sig.replace(parameters=[*(_shown(p, docs.get(n)) for n,p in sig.parameters.items()), version])
     res = call_parse(parsed)
     res.__signature__ = sig
     return res
@@ -57,7 +77,7 @@ def command(f):
 # %% ../nbs/60_terminal.ipynb #0a86a3ae
 rest_of_line = dict(nargs='...')
 
-# %% ../nbs/60_terminal.ipynb #e82a446c
+# %% ../nbs/60_terminal.ipynb #756700b1
 def fail(message):
     "End the command with status 2 and a message"
     print(message, file=sys.stderr)
@@ -68,7 +88,7 @@ def check_order(
     args, # What the program gets
 ):
     "Mention options of the command that come after the program"
-    ours = [f'--{n}' for n,p in inspect.signature(command).parameters.items() if p.default is not p.empty]
+    ours = ['--' + n.replace('_', '-') for n,p in inspect.signature(command).parameters.items() if p.default is not p.empty]
     late = [o for o in args if o.partition('=')[0] in ours]
     if not late: return
     print(f"{', '.join(late)} comes after the program, so the program gets it: put options of this command before it", file=sys.stderr)
