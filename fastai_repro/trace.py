@@ -151,7 +151,7 @@ def _place_of_fit():
         if is_a_file and not is_installed(f.f_globals.get('__name__') or '__main__'): return [file, f.f_lineno]
         f = f.f_back
 
-# %% ../nbs/34_trace.ipynb #9340dcaa
+# %% ../nbs/34_trace.ipynb #0b1ee715
 def _nondeterministic(model):
     "Layers without a deterministic CUDA kernel, where they run on CUDA"
     return {o.name:f'{o.kind}: {o.reason}' for o in find_nondeterministic(model)} if next(model.parameters()).is_cuda else {}
@@ -181,7 +181,7 @@ def _begin(self:TraceCallback):
                batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
-               env=environment(), repro=repro_of(learn) is not None, suspects=suspects_of(learn),
+               env=environment(), torch_seed=torch.initial_seed(), repro=repro_of(learn) is not None, suspects=suspects_of(learn),
                nondeterministic=_nondeterministic(learn.model), gen=generator_states(), held=_held(learn),
                callbacks=sorted({type(o).__name__ for o in learn.cbs if is_users(type(o))}), listing=_listing(learn), at=_place_of_fit(),
                layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
