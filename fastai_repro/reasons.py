@@ -13,7 +13,7 @@ from collections import Counter,defaultdict
 from dataclasses import dataclass,field
 from .divergence import Divergence
 
-# %% ../nbs/37_reasons.ipynb #6186ba01
+# %% ../nbs/37_reasons.ipynb #07de6232
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -34,6 +34,7 @@ class Case:
     other:int=1 # Number of the run that differs
     level:str='' # Level of the traces that looked closer
     spec:object=None # What was run
+    whole:bool=False # Must runs be whole to be compared? The difference comes at another step each time
     base:tuple=None # What was known, and the remedy, before anything was tried
     def has(self, key): return [o[key] for o in self.lines if o and o.get(key)]
 
@@ -242,13 +243,13 @@ causes = [ # test, cause, remedy
      'cache only what does not draw, or cache before the random transforms'),
 ]
 
-# %% ../nbs/37_reasons.ipynb #f8dc6570
+# %% ../nbs/37_reasons.ipynb #adff5841
 causes += [
     (_workers, 'the loaders have {a} and {b} workers; with the same number the runs are the same.{fix}',
      '`--fix` on the command line, a `ReproCallback(42)` in the program, or the same number of workers'),
     (_by_memory,
-     '{who} goes by what it made before (it gives a different result for the same input, and the same in two copies of the process), and {a} '
-     'and {b} workers make other items before: with the same number {n} runs are the same',
+     '{who} goes by what it made before (it gives a different result for the same input, and the same in two copies of the process), and '
+     '{a} and {b} workers make other items before: with the same number {n} runs are the same',
      'let each item depend on its index and on random numbers alone'),
     (_varied, 'the result depends on {what}: with the same value two runs are the same{fix}',
      'use the same value for runs that are to be compared'),
