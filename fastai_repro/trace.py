@@ -308,7 +308,7 @@ def after_loss(self:TraceCallback):
     self._later(self._row, 'value', bits, lambda vs: _float(vs[0]))
     if self._probed(): self._row['loss_made'] = self._guarded(self._loss_again)
 
-# %% ../nbs/34_trace.ipynb #c9b8eddf
+# %% ../nbs/34_trace.ipynb #b6986840
 def _hypers_of(learn):
     "The hyper-parameters, a dict for each parameter group"
     return [{k:v for k,v in h.items() if isinstance(v, (int,float,str,bool,tuple,list))} for h in getattr(learn.opt, 'hypers', [])]
@@ -333,6 +333,7 @@ def before_step(self:TraceCallback):
     if self._probed(): self._row['changes'] = self._changes
     self._changes = []
 
+# %% ../nbs/34_trace.ipynb #58d60752
 @patch
 def _note_cancelled(self:TraceCallback):
     "A callback cancelled the batch before it came here"
