@@ -261,7 +261,7 @@ class Secret(ItemTransform):
     Case('callback that ends the training after a time', with_cb('''class Budget(Callback):
     def before_fit(self): self.start = time.perf_counter()
     def after_batch(self):
-        if time.perf_counter()-self.start>0.15: raise CancelFitException''', fit='learn.fit(40)'), None, None, None, 'without the callback Budget'),
+        if self.train_iter>3 and time.perf_counter()-self.start>0.2: raise CancelFitException''', fit='learn.fit(40)'), None, None, None, 'without the callback Budget'),
     Case('two callbacks, one shakes the momentum', with_cb('''class Decay(Callback):
     def before_batch(self): self.opt.set_hyper('lr', 1e-3/(1+self.train_iter))
 class Shake(Callback):

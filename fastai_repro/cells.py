@@ -113,7 +113,7 @@ def names_in(
     makes = {n for o in nodes if isinstance(getattr(o, 'ctx', None), ast.Store) for n in _base(o)}
     return reads,makes | {o.name for o in nodes if isinstance(o, (ast.FunctionDef,ast.ClassDef))}
 
-# %% ../nbs/29_cells.ipynb #e2f310b0
+# %% ../nbs/29_cells.ipynb #e07430d6
 generators_name = '(generators)' # the name of all global generators together
 _unchanging = {int,float,complex,str,bytes,bool,type(None)}
 
@@ -124,7 +124,7 @@ class CellNotes:
         namespace, # Function without arguments that gives the variables
         pin:tuple=None, # Cell, name of a variable, and file for its value
         share:float=0.01, # Largest part of the notebook's time
-        least:float=0.1, # Seconds that the notes may take in any case
+        least:float=0.2, # Seconds that the notes may take in any case
     ):
         self.file,self.namespace,self.pin,self.share,self.least = Path(file),namespace,pin,share,least
         self.cell,self.names,self.reached,self.busy,self.start,self.seen = 0,((),()),[],0.,time.perf_counter(),set(namespace())

@@ -38,7 +38,7 @@ from .cells import CellNotes
 from .trace import TraceCallback
 from .divergence import steps_in
 
-# %% ../nbs/38_process.ipynb #c3c4a215
+# %% ../nbs/38_process.ipynb #a8be1530
 @dataclass
 class RunSpec:
     "What a new process runs, and how"
@@ -65,6 +65,7 @@ class RunSpec:
     files:str=None # File for the names of the files that are opened
     seeds:str|bool=None # Note which generators the program seeds? Then the file
     cwd:str=None # Folder to run in; else the one that this process is in
+    parent:int=None # The process that waits for this one
     path:list=field(default_factory=list) # `sys.path`
 
 # %% ../nbs/38_process.ipynb #b2dd31cb
@@ -255,7 +256,7 @@ def seeds_set(
     start,*names = Path(file).read_text().split()
     return sorted(set(names)) if names or at_fit==int(start) else None
 
-# %% ../nbs/38_process.ipynb #67b38dc9
+# %% ../nbs/38_process.ipynb #24dd3f6a
 def end_with_parent(
     with_signal:int=signal.SIGTERM, # Signal that this process gets
     parent:int=None, # The process that waits for it, if it may be gone already
@@ -269,8 +270,8 @@ def run_child(
     file # File with a pickled `RunSpec`
 ):
     "What the new process does"
-    end_with_parent()
     spec = RunSpec(**pickle.loads(Path(file).read_bytes()))
+    end_with_parent(parent=spec.parent)
     if spec.cwd: os.chdir(spec.cwd)
     if spec.seed is not None: set_seed(spec.seed, strict=spec.strict)
     elif spec.strict: make_deterministic(True, False)
@@ -309,7 +310,7 @@ def _call_with(f, *args, **kwargs): return f(42)
 
 fixed_sources = dict(clock=fix_clock, system=fix_system, seeds=fix_seeds)
 
-# %% ../nbs/38_process.ipynb #dc403f45
+# %% ../nbs/38_process.ipynb #9dcfc3c2
 # a file of the user in this folder must not hide a module
 _start = '''import sys,warnings
 sys.path.remove("")
@@ -328,8 +329,8 @@ def _env(spec):
 
 def launch_run(spec, folder, **kwargs):
     file = Path(folder)/'spec.pkl'
-    file.write_bytes(pickle.dumps(vars(spec)))
     n = spec.vary.get('processes', 1)
+    file.write_bytes(pickle.dumps({**vars(spec), 'parent':os.getpid() if n==1 else None}))
     several = ['-m','torch.distributed.run','--standalone','--nproc-per-node',str(n),'--no-python',sys.executable] if n>1 else []
     return subprocess.Popen([sys.executable, *several, '-c', _start, str(file)], env=_env(spec), **kwargs)
 

@@ -303,7 +303,7 @@ def _files_left(spec, runs):
     except OSError: pass  # a home that can't be written to: the next call won't know
     return here
 
-# %% ../nbs/39_verification.ipynb #5afc4eb3
+# %% ../nbs/39_verification.ipynb #7f032a9d
 _long,_some = 300,100 # seconds of a run that is not made again as a whole; steps that are made of it
 
 def _names_of(files):
@@ -311,21 +311,23 @@ def _names_of(files):
     return ', '.join(names[:3]) + (f' and {len(names)-3} more' if len(names)>3 else '')
 
 def _without(program, made, left):
-    "Two runs that begin without the files; None if they can't be made"
+    "Two runs that begin without the files; or why they can't be made"
     whole,files = program.seconds<=_long,dict.fromkeys(left)
     runs = [made[0]] if whole and not any(o in program.before for o in left) else []
     while len(runs)<2 and (where := program.elsewhere(files)):
         until = {} if whole else dict(until=(0,_some-1))
         try: runs.append(program.run(f'without {_names_of(left)}', 0, **where, **until))
-        except ProgramFailed: return None
-    return runs if len(runs)==2 and not any(o in opened_in(r.files) for r in runs if r is not made[0] for o in left) else None
+        except ProgramFailed: return 'without it the program fails'
+    if len(runs)<2: return "what it wrote is too large to copy, or there can't be links here"
+    by_path = any(o in opened_in(r.files) for r in runs if r is not made[0] for o in left)
+    return 'the program opens it by its whole path' if by_path else runs
 
 def _tell_left(v, program, made, left):
     "Add to a verdict what the files that an earlier run left decide"
     runs,names,it = _without(program, made, left),_names_of(left),'them' if len(left)>1 else 'it'
     begin = f'the program reads {names}, which an earlier run wrote'
-    if runs is None:
-        v.remarks.append(f'{begin}, and that may be why the runs are the same. How runs begin without {it} could not be tried')
+    if isinstance(runs, str):
+        v.remarks.append(f'{begin}, and that may be why the runs are the same. How runs begin without {it} could not be tried: {runs}')
         return
     a,b,c = (_hex(results_of(o.trace)['weights']) for o in [*runs, made[-1]])
     steps = '' if program.seconds<=_long else f' in the first {_some} steps'
