@@ -78,7 +78,7 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/39_verification.ipynb #4c3e7f80
+# %% ../nbs/39_verification.ipynb #dd8495d9
 _computed = 'forward','loss','backward','optimizer'
 _short = 120 # seconds that a run may take if whole runs are to be made again
 
@@ -107,9 +107,9 @@ class _Program:
         runs = [self.more(case, title, k, **changes) for k in range(2)]
         return None if None in runs else runs
 
-    def trial(self, case, title, **changes):
+    def trial(self, case, title, n=None, **changes):
         "The first difference of some runs with these changes; False if none, None if they can't be made"
-        case.counts[title] = 6 if case.whole else 3  # two may be the same by chance; three, where the difference comes now and then
+        case.counts[title] = n or (6 if case.whole else 3)  # two may be the same by chance; three, where the difference comes now and then
         first = self.more(case, title, 0, **changes)
         for k in range(1, case.counts[title]):
             other = first and self.more(case, title, k, **changes)
@@ -141,7 +141,7 @@ def can_be_whole(self:_Program):
     "Are runs short enough to make whole ones again, and can they be made without writing over the user's results?"
     return self.seconds<=_short and bool(self.elsewhere({}))
 
-# %% ../nbs/39_verification.ipynb #5c239fc6
+# %% ../nbs/39_verification.ipynb #d32d2a78
 def _closer(case, program):
     "Look at the place of the difference in two more runs"
     d,level = case.d,'layer' if case.d.what in (*_computed, 'init') else 'step'
@@ -155,7 +155,8 @@ def _closer(case, program):
     case.seeded = seeds_set(runs[0].seeds, again.fits[0].get('torch_seed'))
     here = (again.d.fit,again.d.phase,again.d.step)==(d.fit,d.phase,d.step)
     case.level,case.lines,case.fits = level,again.lines,again.fits
-    if here and again.d.what==d.what: d.name,d.a,d.b,d.equal = again.d.name,again.d.a,again.d.b,again.d.equal
+    closer = here and again.d.what==d.what and again.d.name!=d.name
+    if closer: d.name,d.a,d.b,d.equal = again.d.name,again.d.a,again.d.b,again.d.equal
     elif not here: _elsewhere_too(case, program, again)
 
 def _elsewhere_too(case, program, again):
@@ -249,7 +250,7 @@ def _look_at_files(case, program):
     elif _differ(*runs[1:3]): case.tried['left'] = True
     else: case.files = []  # they change nothing
 
-# %% ../nbs/39_verification.ipynb #3bb9442c
+# %% ../nbs/39_verification.ipynb #7be5ddf3
 def _explained(case, program, runs, notes):
     "Look for the cause until a test holds"
     case.spec,case.fix,case.strict = program.spec,program.spec.fix,program.spec.strict
@@ -277,7 +278,8 @@ def _try(case, program, *only):
     for name,changes in _experiments(case, program):
         if only and name not in only: break
         if name in case.tried: continue
-        found = program.trial(case, f'tried: {name}', **changes)
+        n = 2 if name=='fix' and case.tried.get('seed') else None  # the cause is known
+        found = program.trial(case, f'tried: {name}', n, **changes)
         if found is None: continue
         case.tried[name],case.counts[name] = not found,case.counts[f'tried: {name}']
         if explain(case).cause and name not in ('settings','seed','hash seed'): break
