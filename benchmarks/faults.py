@@ -62,8 +62,9 @@ def verify_forked(case):
         start,program = time.time(),write(case, tmp)
         os.chdir(tmp)
         try:
-            v = verification.verify_program(process.RunSpec(script=program.name, fix=fix, seed=42 if fix else None), runs, vary or {},
-                                            progress=False)
+            for _ in range(case.again+1):
+                spec = process.RunSpec(script=program.name, fix=fix, seed=42 if fix else None)
+                v = verification.verify_program(spec, runs, vary or {}, progress=False)
         except process.ProgramFailed as e: return dict(failed=str(e)[-2000:], same=None)
         finally: os.chdir(cwd)
         return json.loads(json.dumps(v.as_dict())) | dict(seconds=round(time.time()-start))
@@ -95,13 +96,14 @@ def verify(case, fork=False):
     if fork and not case.new: return verify_forked(case)
     with tempfile.TemporaryDirectory() as tmp:
         start,program = time.time(),write(case, tmp)
-        p = command('verify', tmp, case, '--json', Path(tmp)/'verdict.json', *case.args.split(), program.name)
+        for _ in range(case.again+1): p = command('verify', tmp, case, '--json', Path(tmp)/'verdict.json', *case.args.split(), program.name)
         if not (Path(tmp)/'verdict.json').exists(): return dict(failed=p.stderr[-2000:], same=None)
         return json.loads((Path(tmp)/'verdict.json').read_text()) | dict(seconds=round(time.time()-start))
 
 def judge(case, v):
     "Is the place right? Is the cause true? None if none is stated"
     d = v.get('divergence')
+    if case.only_with: return v.get('only_with')==[case.only_with],bool(re.search(case.cause, ' '.join(v.get('remarks', []))))
     if not d: return False,None
     place = all(want is None or d[k]==want for k,want in (('what',case.what), ('step',case.step), ('name',case.name), ('fit',case.fit),
                                                           ('cell',case.cell)))
@@ -116,6 +118,7 @@ def fault(case, fork=False):
     place,cause = judge(case, v)
     d = v.get('divergence') or {}
     found = words(d) if d else v.get('failed') or 'no difference'
+    if case.only_with: found,d = f"the same as long as {', '.join(v.get('only_with', []))} is there",dict(cause=' '.join(v['remarks']))
     return dict(fault=case.title, place=place, cause_true=cause, found=found, cause=d.get('cause', ''), variable=d.get('variable'),
                 **{k:d.get(k, []) for k in ('known','remarks')}, remedy=d.get('remedy', ''), seconds=v.get('seconds'))
 

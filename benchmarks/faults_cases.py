@@ -37,6 +37,8 @@ class Case:
     args:str='' # For the command
     env:dict=field(default_factory=dict)
     new:bool=False # Does it need processes with an environment of their own, so that it can't be forked?
+    again:int=0 # How often it was verified before in the same folder
+    only_with:str=None # Its runs are the same, but only as long as this file is there
 
     def sources(self):
         res = []
@@ -53,6 +55,9 @@ def with_layer(code): return dict(head=code, model=f'model = nn.Sequential(nn.Li
 draws = '''class Dim(ItemTransform):
     def encodes(self, o): return o[0]*(1-random.random()/4),o[1]'''
 many = 'os.urandom(1)[0]+1'
+keeps_split = parts['data'].replace('dls =', '''if not Path('split.npy').exists(): np.save('split.npy', np.random.permutation(96))
+items = [items[i] for i in np.load('split.npy')]
+dls =''')
 
 faults = [
     # --- data
@@ -101,7 +106,7 @@ dls = DataLoaders.from_dsets(items[:64], items[64:], bs=8, num_workers=0)'''), '
     def __getitem__(self, i):
         if i not in self.kept: self.kept[i] = self.items[i][0]*random.random(),self.items[i][1]
         return self.kept[i]''', data=parts['data'].replace('items[:64]', 'Cached(items[:64])')), 'data', None, 'x0', 'keeps what it made before', args='--fix --vary num_workers=0,2'),
-    Case('batch size from outside', dict(data=parts['data'].replace('bs=8', 'bs=2+os.urandom(1)[0]%60')), 'data', 0, 'batch size', 'loaders differ'),
+    Case('batch size from outside', dict(data=parts['data'].replace('bs=8', 'bs=2+os.urandom(1)[0]%60')), 'data', 0, 'batch size', "the system's random source"),
     # --- generators
     Case('callback that draws a number of numbers at step 7', {**with_tfm(draws), 'learn':f'''class Draws(Callback):
     def after_loss(self):
@@ -114,7 +119,7 @@ learn = Learner(dls, model, loss_func=nn.MSELoss(), cbs=Draws())'''}, 'generator
 learn = Learner(dls, model, loss_func=nn.MSELoss(), cbs=Draws())''')}, 'generators', 3, 'torch', 'without the callback Draws'),
     # --- weights at the start
     Case('weights made before the seed', dict(seed='', model=parts['model']+'\nset_seed(42)', data='set_seed(1)\n'+parts['data']+'\ntorch.seed()'), 'init', 0, '0.weight', 'another seed in each run'),
-    Case('no seed at all', dict(seed=''), 'init', 0, '0.weight', 'all generators seeded'),
+    Case('no seed at all', dict(seed=''), 'init', 0, '0.weight', 'no seed is set: with all generators seeded'),
     Case('seed from the clock', dict(seed='set_seed(time.time_ns()%2**31)'), 'init', 0, '0.weight', 'the clock: '),
     Case('weights from a file that the last run left', dict(learn=parts['learn']+'''
 if Path('models/last.pth').exists(): learn.load('last')''', fit=parts['fit']+"\nlearn.save('last')"), 'init', 0, None, 'what its last run left: .*last.pth'),
@@ -165,8 +170,8 @@ class Race(nn.Module):
     Case('learning rate from the clock at step 9', with_cb('''class Shake(Callback):
     order = 90
     def before_step(self):
-        if self.train_iter==9: self.opt.set_hyper('lr', time.time()%1)'''), 'optimizer', 9, 'lr of parameter group 0', 'hyper-parameter'),
-    Case('learning rate of the fit from the clock', dict(fit='learn.fit(2, time.time()%1*1e-2)'), 'optimizer', 0, 'lr of parameter group 0', 'hyper-parameter'),
+        if self.train_iter==9: self.opt.set_hyper('lr', time.time()%1)'''), 'optimizer', 9, 'lr of parameter group 0', 'callback Shake set lr'),
+    Case('learning rate of the fit from the clock', dict(fit='learn.fit(2, time.time()%1*1e-2)'), 'optimizer', 0, 'lr of parameter group 0', 'the clock: '),
     Case('callback that adds noise to gradients at step 6', with_cb('''class Wobble(Callback):
     def before_step(self):
         if self.train_iter==6: self.model[2].bias.grad += os.urandom(1)[0]+os.urandom(1)[0]/255'''), 'backward', 6, '2.bias', 'without the callback Wobble'),
@@ -183,7 +188,7 @@ class Race(nn.Module):
     Case('callback that disturbs validation', with_cb('''class Valid(Callback):
     def after_pred(self):
         if not self.training: self.learn.pred = self.pred+os.urandom(1)[0]+os.urandom(1)[0]/255'''), 'forward', 0, None, 'without the callback Valid'),
-    Case('number of epochs from outside', dict(fit='learn.fit(1+os.urandom(1)[0]%30)'), 'environment', 0, 'epochs', 'other settings'),
+    Case('number of epochs from outside', dict(fit='learn.fit(1+os.urandom(1)[0]%30)'), 'environment', 0, 'epochs', "the system's random source"),
     # --- notebooks: 1 imports, 2 seed, 3 data, 4 model, 5 learner, 6 fit; `head` and `cells` move them on
     Case('notebook: generator seeded from the clock, used by a callback', {'learn':'''class Noise(Callback):
     def after_pred(self): self.learn.pred = self.pred+float(rng.normal())*1e-3
@@ -206,6 +211,80 @@ dls = DataLoaders.from_dsets(items[:64], items[64:], bs=8, num_workers=0)'''), '
 learn = Learner(dls, model, loss_func=Weighted())'''), 'loss', 0, 'the loss', 'weights, made in cell 2', cell=2, cells=[('seed', 'weights = torch.rand(8,1)')]),
     Case('notebook: weights from a file that the last run left', dict(learn=parts['learn']+'''
 if Path('models/last.pth').exists(): learn.load('last')''', fit=parts['fit']+"\nlearn.save('last')"), 'init', 0, None, 'what its last run left: .*last.pth|model, changed in cell 5', cell=5),
+]
+
+faults += [ # of more kinds
+    Case('every run leaves a file with its time in the name, and reads them all', dict(data='''np.save(f'run-{time.time_ns()}.npy', np.random.rand(8,4).astype('float32'))
+xs = tensor(np.concatenate([np.load(f) for f in sorted(Path('.').glob('run-*.npy'))]))
+items = [(x,x.sum()[None]) for x in xs]
+dls = DataLoaders.from_dsets(items, items, bs=4, num_workers=0)'''), 'data', 0, None, 'what its last run left: .*run-'),
+    Case('items in the order of id()', dict(data='''class Item(tuple): pass
+items = sorted([Item((x,x.sum()[None])) for x in torch.randn(96,4)], key=lambda o: hash(id(o)*2654435761%2**32))
+dls = DataLoaders.from_dsets(items[:64], items[64:], bs=8, num_workers=0)'''), 'data', 0, 'x0', None),
+    Case('layers made in the order of a set', dict(model='''layers = {n:nn.Linear(4,4) for n in {'stem','body','neck','head'}}
+model = nn.Sequential(*[layers[k] for k in ('stem','body','neck','head')], nn.Linear(4,1))'''), 'init', 0, None, 'hash seed', new=True),
+    Case('callback whose threads race', with_cb('''class Threads(Callback):
+    def before_step(self):
+        g = self.model[2].bias.grad
+        def scale(): time.sleep(os.urandom(1)[0]/1e5); g.mul_(2)
+        def shift(): time.sleep(os.urandom(1)[0]/1e5); g.add_(1)
+        ts = [threading.Thread(target=o) for o in (scale,shift)*4]
+        for t in ts: t.start()
+        for t in ts: t.join()'''), 'backward', None, '2.bias', 'without the callback Threads'),
+    Case('number of the process in the data', dict(data=parts['data'].replace('items = [(x,', 'items = [(x*(1+os.getpid()%97/1e3),')), 'data', 0, 'x0', None),
+    Case('time since the machine started, from /proc', dict(data=parts['data'].replace('items = [(x,', "up = float(Path('/proc/uptime').read_text().split()[0])\nitems = [(x*(1+up%1),")), 'data', 0, 'x0', None),
+    Case('transform that mixes with the item before, 0 and 2 workers', with_tfm('''class Mixed(ItemTransform):
+    seen = []
+    def encodes(self, o):
+        Mixed.seen.append(o[0])
+        return o[0]+Mixed.seen[-2 if len(Mixed.seen)>1 else -1]/2,o[1]'''), 'data', None, 'x0', '0 and 2 workers', args='--vary num_workers=0,2'),
+    Case('transform that mixes with the item before, --fix, 0 and 2 workers', with_tfm('''class Mixed(ItemTransform):
+    seen = []
+    def encodes(self, o):
+        Mixed.seen.append(o[0])
+        return o[0]+Mixed.seen[-2 if len(Mixed.seen)>1 else -1]/2,o[1]'''), 'data', None, 'x0', 'goes by what it made before', args='--fix --vary num_workers=0,2'),
+    Case('items in files named by uuid4', dict(data='''import tempfile
+folder = Path(tempfile.mkdtemp())
+for x in torch.randn(96,4): torch.save(x, folder/f'{uuid.uuid4()}.pt')
+items = [(x,x.sum()[None]) for x in map(torch.load, sorted(folder.glob('*.pt')))]
+dls = DataLoaders.from_dsets(items[:64], items[64:], bs=8, num_workers=0)'''), 'data', 0, 'x0', "system's random source"),
+    Case('items in files named by tempfile', dict(data='''import tempfile
+folder = Path(tempfile.mkdtemp())
+for x in torch.randn(96,4): torch.save(x, tempfile.mkstemp(dir=folder)[1])
+items = [(x,x.sum()[None]) for x in map(torch.load, sorted(folder.glob('*')))]
+dls = DataLoaders.from_dsets(items[:64], items[64:], bs=8, num_workers=0)'''), 'data', 0, 'x0', None),
+    Case('transform in a worker that uses secrets', dict(head='''import secrets
+class Secret(ItemTransform):
+    def encodes(self, o): return o[0]+secrets.randbelow(256)/255,o[1]''', data=parts['data'].replace('num_workers=0', 'num_workers=2, after_item=[Secret()]')), 'data', 0, 'x0', 'Secret gives a different result'),
+    Case('seed from time.perf_counter', dict(seed='set_seed(time.perf_counter_ns()%2**31)'), 'init', 0, '0.weight', 'the clock: '),
+    Case('seed from datetime.now', dict(seed='from datetime import datetime\nset_seed(datetime.now().microsecond)'), 'init', 0, '0.weight', 'another seed in each run'),
+    Case('callback that ends the training after a time', with_cb('''class Budget(Callback):
+    def before_fit(self): self.start = time.perf_counter()
+    def after_batch(self):
+        if self.train_iter>3 and time.perf_counter()-self.start>0.2: raise CancelFitException''', fit='learn.fit(40)'), None, None, None, 'without the callback Budget'),
+    Case('two callbacks, one shakes the momentum', with_cb('''class Decay(Callback):
+    def before_batch(self): self.opt.set_hyper('lr', 1e-3/(1+self.train_iter))
+class Shake(Callback):
+    def before_batch(self):
+        if self.train_iter==5: self.opt.set_hyper('mom', 0.9+os.urandom(1)[0]/4096)''', ), 'optimizer', 5, 'mom of parameter group 0', 'callback Shake'),
+    Case('callback that cancels few batches by chance', with_cb('''class Rare(Callback):
+    def before_batch(self):
+        if self.training and os.urandom(1)[0]<12: raise CancelBatchException''', fit='learn.fit(6)'), None, None, None, 'without the callback Rare'),
+    Case('callback that skips few steps by chance', with_cb('''class Rare(Callback):
+    def before_step(self):
+        if os.urandom(1)[0]<12: raise CancelStepException''', fit='learn.fit(6)'), None, None, None, 'without the callback Rare'),
+    Case('loss that goes by the time of the processor', dict(head='''class Loss(nn.Module):
+    def forward(self, p, y): return F.mse_loss(p, y)*(1+time.process_time()*1e-4)''', learn='learn = Learner(dls, model, loss_func=Loss())'), 'loss', None, 'the loss', 'Loss gives a different result|the clock: '),
+    Case('model that a module of the user makes before the seed', dict(seed='''Path('zoo.py').write_text("import torch\\nfrom torch import nn\\nmodel = nn.Sequential(nn.Linear(4,8), nn.ReLU(), nn.Linear(8,1))\\n")
+import sys; sys.path.insert(0, os.getcwd())
+from zoo import model
+set_seed(42)''', model=''), 'init', 0, '0.weight', 'before a seed was set|not seeded, or not yet'),
+    Case('notebook: a list that a cell adds to, from the clock', dict(head='''class Scale(ItemTransform):
+    def encodes(self, o): return o[0]*factors[-1],o[1]''', data=parts['data'].replace('num_workers=0', 'num_workers=0, after_item=[Scale()]')), 'data', 0, 'x0', 'factors, changed in cell 4', cell=4, cells=[('seed', 'factors = [1.]'), ('seed', 'factors.append(1+time.time()%1)')]),
+    Case('weights that the last run left, verified again', dict(learn=parts['learn']+"""
+if Path('models/last.pth').exists(): learn.load('last')""", fit=parts['fit']+"\nlearn.save('last')"), 'init', 0, None, 'what its last run left: .*last.pth', again=1),
+    Case('split that the program keeps in a file', dict(seed='torch.manual_seed(42); random.seed(42)', data=keeps_split), cause='Without it each run is different', only_with='split.npy'),
+    Case('split that the program keeps in a file, verified again', dict(seed='torch.manual_seed(42); random.seed(42)', data=keeps_split), cause='Without it each run is different', only_with='split.npy', again=1),
 ]
 
 cuda = [ # kernels that are really not deterministic; needs a GPU

@@ -23,10 +23,11 @@ from .objects import Generators,is_atom,is_generator,parts_of,walk_objects
 from .rehearsal import bits_of
 from .fingerprint import generator_states
 
-# %% ../nbs/29_cells.ipynb #f8f3aa6b
+# %% ../nbs/29_cells.ipynb #0f374b6e
 _most = 0.25 # seconds for a variable
 _rate = 2e9 # bytes that can be read in a second
 _each = 10_000 # cost of reading one value, in bytes
+_small = 10*_each # what is read in any case
 _simple = {int,float,str,bool}
 
 def _columns(o):
@@ -56,7 +57,7 @@ def _work(o, most=math.inf):
     if isinstance(o, (list,tuple)) and set(map(type, o))<=_simple: return _each + 400*len(o)
     if isinstance(o, (list,tuple,set,frozenset)): return _many(o, most)
 
-# %% ../nbs/29_cells.ipynb #31a24883
+# %% ../nbs/29_cells.ipynb #ff9db9f3
 def _pieces(o):
     if isinstance(o, nn.Module): return o.state_dict()
     if is_generator(o): return Generators(dict(o=o)).states()
@@ -70,7 +71,7 @@ def value_hash(
     "The bits of a value; raises `TimeoutError` if reading it would take longer than `seconds`"
     model = getattr(o, 'model', None)
     if isinstance(model, nn.Module) and hasattr(o, 'dls'): o = model  # a learner
-    limit = _rate*min(_most, seconds)
+    limit = max(_small, _rate*min(_most, seconds))
     work = _work(o, limit)
     if work is None: return None
     if work>limit: raise TimeoutError
@@ -112,7 +113,7 @@ def names_in(
     makes = {n for o in nodes if isinstance(getattr(o, 'ctx', None), ast.Store) for n in _base(o)}
     return reads,makes | {o.name for o in nodes if isinstance(o, (ast.FunctionDef,ast.ClassDef))}
 
-# %% ../nbs/29_cells.ipynb #e2f310b0
+# %% ../nbs/29_cells.ipynb #e07430d6
 generators_name = '(generators)' # the name of all global generators together
 _unchanging = {int,float,complex,str,bytes,bool,type(None)}
 
@@ -123,7 +124,7 @@ class CellNotes:
         namespace, # Function without arguments that gives the variables
         pin:tuple=None, # Cell, name of a variable, and file for its value
         share:float=0.01, # Largest part of the notebook's time
-        least:float=0.1, # Seconds that the notes may take in any case
+        least:float=0.2, # Seconds that the notes may take in any case
     ):
         self.file,self.namespace,self.pin,self.share,self.least = Path(file),namespace,pin,share,least
         self.cell,self.names,self.reached,self.busy,self.start,self.seen = 0,((),()),[],0.,time.perf_counter(),set(namespace())

@@ -98,7 +98,13 @@ def _parse_vary(vary):
     check_vary(res)
     return res
 
-# %% ../nbs/66_commands.ipynb #1b9a91be
+# %% ../nbs/66_commands.ipynb #46e5838e
+def _show(text, shown):
+    "Print the lines that were not shown yet, at once"
+    new = [o for o in text.splitlines() if o not in shown]
+    if new: print('\n'.join(new), flush=True)
+    return new
+
 @command
 def verify(
     script:str, # Program, .py or .ipynb
@@ -121,9 +127,10 @@ def verify(
     spec = RunSpec(script=script, args=args, level=level, fix=fix, strict=strict, seed=42 if fix else None)
     try:
         spec.steps = check_steps(steps)
-        v = verify_program(spec, runs, _parse_vary(vary))
+        shown = []
+        v = verify_program(spec, runs, _parse_vary(vary), tell=lambda v: shown.extend(_show(v.first(), shown)))
     except (ProgramFailed,ValueError) as e: fail(str(e))
-    print(v)
+    _show(str(v), shown)
     if json: write_json(json, v.as_dict())
     return 0 if v else 1
 

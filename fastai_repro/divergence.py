@@ -81,7 +81,7 @@ def results_of(
 
 def _hash(names): return xxh3_64('\n'.join(names).encode()).hexdigest()
 
-# %% ../nbs/37_divergence.ipynb #c758d905
+# %% ../nbs/37_divergence.ipynb #55e87751
 words_for = dict(environment='the environment', data='the data', generators='the state of a generator', init='the weights at the start',
                   forward='the forward',
                   loss='the loss', backward='the gradients', optimizer='the weights after the step')
@@ -120,9 +120,12 @@ class Divergence:
         "Training, epoch and step in words"
         return f'training {self.fit}, epoch {self.epoch}, {"training step" if self.phase=="train" else "validation batch"} {self.step}'
     def __str__(self): return '\n'.join(f'{k:17}{v}' for k,v in self._rows())
+    def place_lines(self)->list:
+        "Lines that say where and what, without the cause"
+        return [f'{k:17}{v}' for k,v in self._place_rows()]
     __repr__ = __str__
 
-# %% ../nbs/37_divergence.ipynb #f4c7ac2b
+# %% ../nbs/37_divergence.ipynb #d546d68e
 def short(o): return s if len(s := str(o))<=100 else f'{s[:97]}...'
 
 @patch
@@ -132,13 +135,17 @@ def _code(self:Divergence):
     return f'{file}, line {self.line}' if file else ''
 
 @patch
+def _place_rows(self:Divergence):
+    rows = [('first difference', self.place()), ('in the program', self._code()), ('what', f'{words_for[self.what]}: {self.name}'),
+            ('values', f'{short(self.a)}  |  {short(self.b)}'), ('moved', self.moved),
+            ('still the same', ', '.join(self.equal) or 'nothing')]
+    return [(k,v) for k,v in rows if v]
+
+@patch
 def _rows(self:Divergence):
     why = [('cause', self.cause), ('remedy', self.remedy)]
     if not self.cause: why = [*(('known', o) for o in self.known), ('to try next', self.remedy)]
-    rows = [('first difference', self.place()), ('in the program', self._code()), ('what', f'{words_for[self.what]}: {self.name}'),
-            ('values', f'{short(self.a)}  |  {short(self.b)}'), ('moved', self.moved),
-            ('still the same', ', '.join(self.equal) or 'nothing'), *why, *(('remark', o) for o in self.remarks)]
-    return [(k,v) for k,v in rows if v]
+    return [*self._place_rows(), *((k,v) for k,v in [*why, *(('remark', o) for o in self.remarks)] if v)]
 
 @patch
 def _repr_html_(self:Divergence):

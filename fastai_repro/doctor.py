@@ -69,17 +69,21 @@ def look_at_items(
         yield Finding('warning', f'{len(paths)} files are in the order in which the file system lists them',
                       'pass `get_items=lambda p: sorted(get_image_files(p))`, or use `ReproDataBlock` in place of `DataBlock`')
 
-# %% ../nbs/64_doctor.ipynb #af169115
+# %% ../nbs/64_doctor.ipynb #bb4e48b6
 _elsewhere = 'draw from `random`, `numpy.random` or `torch` instead'
 
 def look_at_batch(
     dl # Loader
-)->list: # An error, if making the same items twice gives different ones
+)->list: # An error if making the same items twice gives different ones, or a warning if they follow from what was made before
     "Make a few items twice"
     try:
         maker = batch_maker(dl, list(range(min(4, len(dl.dataset)))), getattr(dl, 'device', None))
         made = made_again(*maker) if maker else {}
     except Exception: made = {}  # loaders that make their items in a way of their own, or a program that can't make one yet
+    if who := made.get('memory'):
+        return [Finding('warning', f"{'what makes the items' if who=='?' else who} gave different results for the same items, and the same "
+                        'in two copies of the process: it goes by what it made before, so items depend on the number of workers and on what '
+                        'was looked at', 'let each item depend on its index and on random numbers alone')]
     if not made.get('outside'): return []
     return [Finding('error', f"{made['outside']} gave different results for the same items, although all generators were set back: it uses "
                     'a random source that no seed controls', _elsewhere)]

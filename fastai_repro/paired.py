@@ -7,8 +7,8 @@ Docs: https://fastai-repro.github.io/fastai_repro/paired.html.md"""
 # %% auto #0
 __all__ = ['STREAMS', 'PairedRun', 'RunFolder', 'Launched', 'Runs', 'higher_is_better', 'paired_runs', 'compare']
 
-# %% ../nbs/43_paired.ipynb #e64d453f
-import ctypes,inspect,json,os,pickle,random,re,shutil,signal,subprocess,sys,tempfile,time,warnings
+# %% ../nbs/43_paired.ipynb #17397f17
+import inspect,json,os,pickle,random,re,shutil,signal,subprocess,sys,tempfile,time,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass,field
 from hashlib import blake2b
@@ -26,7 +26,7 @@ from .streams import check_seed,fix_streams
 from .description import describe
 from .files import atomic_open
 from .manifest import RunManifest
-from .process import ProgramFailed,RunSpec,failure_text
+from .process import ProgramFailed,RunSpec,end_with_parent,failure_text
 from .process import launch_run,pickle_functions,run_program,show_progress
 from .session import after_init
 from .comparison import Comparison
@@ -97,13 +97,7 @@ STREAMS = dict(
     init=('init','session','cell'),
     step=('step',))
 
-# %% ../nbs/43_paired.ipynb #0ac4af16
-def _end_with(parent):
-    "When a comparison is killed, no training goes on that nobody waits for (on Linux)"
-    if sys.platform!='linux': return
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid()!=parent: os._exit(1)
-
+# %% ../nbs/43_paired.ipynb #23cd1516
 @dataclass
 class PairedRun:
     "One training: made in one process, run in another"
@@ -114,7 +108,7 @@ class PairedRun:
     parent:int=field(default_factory=os.getpid) # The process that waits for it
 
     def __call__(self):
-        _end_with(self.parent)
+        end_with_parent(signal.SIGKILL, self.parent)  # when a comparison is killed, no training goes on that nobody waits for
         seeding = {}
         _note_seeding(self.seed, seeding)
         fix_streams(self.seed, *self.fixed)

@@ -6,8 +6,9 @@ Docs: https://fastai-repro.github.io/fastai_repro/process.html.md"""
 
 # %% auto #0
 __all__ = ['run_settings', 'fixed_sources', 'RunSpec', 'CellCallbacks', 'equip_learner', 'fix_program', 'record_runs',
-           'apply_vary', 'run_program', 'run_child', 'fix_clock', 'fix_system', 'fix_seeds', 'launch_run',
-           'pickle_functions', 'ProgramFailed', 'show_progress', 'traced_run', 'failure_text']
+           'apply_vary', 'run_program', 'seeds_set', 'end_with_parent', 'run_child', 'fix_clock', 'fix_system',
+           'fix_seeds', 'launch_run', 'pickle_functions', 'ProgramFailed', 'show_progress', 'traced_run',
+           'failure_text']
 
 # %% ../nbs/38_process.ipynb #13610d68
 import ctypes,inspect,io,itertools,os,pickle,random,runpy,signal,subprocess,sys,time
@@ -37,7 +38,7 @@ from .cells import CellNotes
 from .trace import TraceCallback
 from .divergence import steps_in
 
-# %% ../nbs/38_process.ipynb #786fe568
+# %% ../nbs/38_process.ipynb #a8be1530
 @dataclass
 class RunSpec:
     "What a new process runs, and how"
@@ -62,6 +63,9 @@ class RunSpec:
     notes:str=None # File for notes on a notebook's cells
     pin:tuple=None # Cell, variable and file: see `CellNotes`
     files:str=None # File for the names of the files that are opened
+    seeds:str|bool=None # Note which generators the program seeds? Then the file
+    cwd:str=None # Folder to run in; else the one that this process is in
+    parent:int=None # The process that waits for this one
     path:list=field(default_factory=list) # `sys.path`
 
 # %% ../nbs/38_process.ipynb #b2dd31cb
@@ -226,32 +230,67 @@ def run_program(spec):
                     trace=spec.trace and os.path.abspath(spec.trace))
     (_run_notebook if script.suffix=='.ipynb' else _run_script)(spec)
 
-# %% ../nbs/38_process.ipynb #62e1cb0b
-def _end_with_parent():
-    "When the process that waits for this one is gone, this one gets a SIGTERM (on Linux)"
-    if sys.platform=='linux': ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+# %% ../nbs/38_process.ipynb #3b97e9c5
+def _note_seeds(file):
+    "Write down torch's seed now, and which of the global generators this process seeds from here on"
+    pid = os.getpid()  # fastai seeds in its workers, too
+    def write(line):
+        if os.getpid()!=pid: return
+        with open(file, 'a') as f: f.write(f'{line}\n')
+    def noted(f, name):
+        @wraps(f)
+        def seed(*args, **kwargs):
+            write(name)
+            return f(*args, **kwargs)
+        return seed
+    write(torch.initial_seed())
+    random.seed,np.random.seed = noted(random.seed, 'python'),noted(np.random.seed, 'numpy')
+    torch.manual_seed = torch.random.manual_seed = noted(torch.manual_seed, 'torch')
+
+def seeds_set(
+    file, # Written in a run with `RunSpec.seeds`
+    at_fit:int, # torch's seed when the training began
+)->list: # None if that isn't known
+    "Which of the global generators the program seeded: python, numpy, torch"
+    if not file or not Path(file).exists(): return None
+    start,*names = Path(file).read_text().split()
+    return sorted(set(names)) if names or at_fit==int(start) else None
+
+# %% ../nbs/38_process.ipynb #24dd3f6a
+def end_with_parent(
+    with_signal:int=signal.SIGTERM, # Signal that this process gets
+    parent:int=None, # The process that waits for it, if it may be gone already
+):
+    "When the process that waits for this one is gone, this one is ended too (on Linux)"
+    if sys.platform!='linux': return
+    ctypes.CDLL(None).prctl(1, with_signal)  # PR_SET_PDEATHSIG
+    if parent is not None and os.getppid()!=parent: os._exit(1)
 
 def run_child(
     file # File with a pickled `RunSpec`
 ):
     "What the new process does"
-    _end_with_parent()
     spec = RunSpec(**pickle.loads(Path(file).read_bytes()))
+    end_with_parent(parent=spec.parent)
+    if spec.cwd: os.chdir(spec.cwd)
     if spec.seed is not None: set_seed(spec.seed, strict=spec.strict)
     elif spec.strict: make_deterministic(True, False)
     apply_vary(spec.vary)
     if spec.manifest: record_runs(spec.manifest, spec.seed)
     for o in spec.fixed: fixed_sources[o]()
     if spec.files: note_files(spec.files)
+    if spec.seeds: _note_seeds(spec.seeds)
     for module,name,args in spec.first: getattr(import_module(module), name)(*args)
     after_init(Learner, partial(equip_learner, spec))
     (run_program if spec.script else _run_functions)(spec)
 
-# %% ../nbs/38_process.ipynb #d51919e9
+# %% ../nbs/38_process.ipynb #82dca2b4
 def fix_clock():
     "A clock that begins at the same time in every run, and goes on by a millisecond at every look"
     ticks = itertools.count(1_700_000_000_000)
-    time.time,time.time_ns = (lambda: next(ticks)/1000),(lambda: next(ticks)*1_000_000)
+    for o in ('time','perf_counter','process_time'):  # waiting goes by `monotonic`
+        setattr(time, o, lambda: next(ticks)/1000)
+        setattr(time, f'{o}_ns', lambda: next(ticks)*1_000_000)
 
 def fix_system():
     "`os.urandom`, and with it `uuid4`, `secrets` and `SystemRandom`, the same in every run"
@@ -271,7 +310,7 @@ def _call_with(f, *args, **kwargs): return f(42)
 
 fixed_sources = dict(clock=fix_clock, system=fix_system, seeds=fix_seeds)
 
-# %% ../nbs/38_process.ipynb #dc403f45
+# %% ../nbs/38_process.ipynb #9dcfc3c2
 # a file of the user in this folder must not hide a module
 _start = '''import sys,warnings
 sys.path.remove("")
@@ -290,8 +329,8 @@ def _env(spec):
 
 def launch_run(spec, folder, **kwargs):
     file = Path(folder)/'spec.pkl'
-    file.write_bytes(pickle.dumps(vars(spec)))
     n = spec.vary.get('processes', 1)
+    file.write_bytes(pickle.dumps({**vars(spec), 'parent':os.getpid() if n==1 else None}))
     several = ['-m','torch.distributed.run','--standalone','--nproc-per-node',str(n),'--no-python',sys.executable] if n>1 else []
     return subprocess.Popen([sys.executable, *several, '-c', _start, str(file)], env=_env(spec), **kwargs)
 
@@ -307,7 +346,7 @@ def pickle_functions(o):
     Pickler(f).dump(o)
     return f.getvalue()
 
-# %% ../nbs/38_process.ipynb #6e8f9cb9
+# %% ../nbs/38_process.ipynb #03d9f6a4
 class ProgramFailed(Exception):
     "The program that was to be verified failed, or trained nothing"
 
@@ -327,6 +366,7 @@ def traced_run(
     start,folder = time.time(),Path(folder)
     log = folder/'log.txt'
     spec.trace,spec.notes,spec.files = (str(folder/o) for o in ('trace.jsonl','cells.jsonl','files.txt'))
+    if spec.seeds: spec.seeds = str(folder/'seeds.txt')
     with open(log, 'wb') as f:
         p = launch_run(spec, folder, stdout=f, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:

@@ -13,7 +13,7 @@ from collections import Counter,defaultdict
 from dataclasses import dataclass,field
 from .divergence import Divergence
 
-# %% ../nbs/37_reasons.ipynb #de75f2f8
+# %% ../nbs/37_reasons.ipynb #07de6232
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -24,28 +24,36 @@ class Case:
     fix:bool=False # Had the runs `--fix`?
     strict:bool=False # And `--strict`?
     files:list=field(default_factory=list) # Files that the first run left and the second read
-    tried:dict=field(default_factory=dict) # What was changed in two more runs, and whether they were the same then
+    tried:dict=field(default_factory=dict) # What was changed in some more runs, and whether they were the same then
+    counts:dict=field(default_factory=dict) # How many runs were made with each change
     recurs:bool=None # Did two more runs part again?
+    more:list=field(default_factory=list) # What was run again without a change, and was the same
+    seeded:list=None # Generators that the program seeds, if that is known
     cell:dict=field(default_factory=dict) # Of a notebook: cell and variable that differ first
     makes:dict=field(default_factory=dict) # Names that each cell makes
     other:int=1 # Number of the run that differs
     level:str='' # Level of the traces that looked closer
     spec:object=None # What was run
+    whole:bool=False # Must runs be whole to be compared? The difference comes at another step each time
     base:tuple=None # What was known, and the remedy, before anything was tried
     def has(self, key): return [o[key] for o in self.lines if o and o.get(key)]
 
 _and_callback = ', and give the learner a `ReproCallback(42)`'
 _own_source = 'draw from `random`, `numpy.random` or `torch` instead' + _and_callback
+_numbers = {2:'two', 3:'three', 6:'six'}
+def _runs(c, name): return _numbers.get(c.counts.get(name, 3), c.counts.get(name))
 
 def _if(ok, **fields): return fields if ok else None
 
-# %% ../nbs/37_reasons.ipynb #ba0c668d
-def _settings_differ(c): return _if(c.d.what=='environment' and c.d.name in ('epochs','device'), name=c.d.name, a=c.d.a, b=c.d.b)
+# %% ../nbs/37_reasons.ipynb #3c41118e
+def _settings_differ(c):
+    return _if(c.spec is None and c.d.what=='environment' and c.d.name in ('epochs','device'), name=c.d.name, a=c.d.a, b=c.d.b)
 def _loaders_differ(c):
-    return _if(c.d.name in ('batch size','number of items','number of batches') and not c.varied and c.d.what=='data', name=c.d.name,
+    return _if(c.spec is None and c.d.name in ('batch size','number of items','number of batches') and c.d.what=='data', name=c.d.name,
                a=c.d.a, b=c.d.b)
-def _models_differ(c): return _if(c.d.what=='init' and c.d.name in ('model','layout'))
-def _hyper(c): return _if(c.d.what=='optimizer' and ' of parameter group ' in c.d.name, name=c.d.name, a=c.d.a, b=c.d.b)
+def _models_differ(c): return _if(c.spec is None and c.d.what=='init' and c.d.name in ('model','layout'))
+def _hyper(c):
+    return _if(c.spec is None and c.d.what=='optimizer' and ' of parameter group ' in c.d.name, name=c.d.name, a=c.d.a, b=c.d.b)
 
 def _reordered(c, key):
     "Has a list that the loaders go by the same entries in another order?"
@@ -59,7 +67,7 @@ def _files_order(c): return _if(c.d.what in ('data','init') and _reordered(c, 'i
 def _vocab_order(c):
     return _if(c.d.what in ('data','init') and any(_reordered(c, k) for k in c.fits[0].get('listing', {}) if k.startswith('vocab')))
 
-# %% ../nbs/37_reasons.ipynb #af778d03
+# %% ../nbs/37_reasons.ipynb #af46cdd5
 def _rows_of(trace, fit, epoch):
     "The items of an epoch by their bits"
     rows = [o['rows'].get('x0', '') for o in trace.steps(fit) if o['epoch']==epoch]
@@ -79,9 +87,18 @@ def _few_items(c):
         epochs[x['epoch']].update(o for i,o in enumerate(items) if rows[0][8*i:8*i+8]!=rows[1][8*i:8*i+8])
     sets = list(epochs.values())
     return _if(sets and sets[0] and len(sets[0])<=10 and all(o==sets[0] for o in sets)
-               and not any(m.get('outside') or m.get('held') for m in c.has('made')), items=sorted(sets[0]) if sets else [])
+               and not any(m.get(k) for m in c.has('made') for k in ('outside','held','memory')), items=sorted(sets[0]) if sets else [])
 
-# %% ../nbs/37_reasons.ipynb #79e1a563
+# %% ../nbs/37_reasons.ipynb #28965eb9
+def _set_by(c):
+    "The user's callback that set a hyper-parameter to two values, although it found the same one"
+    if c.d.what!='optimizer' or ' of parameter group ' not in c.d.name: return None
+    for x,y in zip(*(o.get('changes', []) if o else [] for o in c.lines)):
+        (who,event,group,name,before,a),b = x,y[-1]
+        if x[:5]==y[:5] and a!=b:
+            return _if(who in c.fits[0].get('callbacks', ()), who=who, event=event, group=group, name=name, a=a, b=b, hint=_hint(c, who))
+        if x!=y: return None
+
 def _outside(c):
     made = [o for k in (dict(data='made', loss='loss_made', optimizer='step_made').get(c.d.what),) if k for o in c.has(k)
             if o.get('outside')]
@@ -110,11 +127,18 @@ def _begun_data(c):
     return _if(c.d.what=='data' and who and gens and not workers and not any(o.get('repro') for o in c.fits)
                and not c.d.name.startswith('the order'), who=who, gens=', '.join(gens))
 
+def _by_memory(c):
+    "What makes the items goes by what it made before, and the number of workers decides what that was"
+    who = next((o['memory'] for o in c.has('made') if o.get('memory')), None)
+    a,b = c.varied.get('num_workers', (0,0))
+    return _if(c.d.what=='data' and who and c.tried.get('settings') and set(c.varied)=={'num_workers'}, n=_runs(c, 'settings'),
+               who='what makes the items' if who=='?' else who, a=a, b=b)
+
 def _remembers(c):
     who = next((o['keeps'] for o in c.has('made') if o.get('keeps')), None)
     return _if(c.d.what=='data' and who, who=who)
 
-# %% ../nbs/37_reasons.ipynb #47b47457
+# %% ../nbs/37_reasons.ipynb #8255cf38
 def _twice(c):
     "What the module that differs first gave when it was called again"
     if c.d.what not in ('forward','backward'): return None,None
@@ -138,10 +162,19 @@ def _held_layer(c):
 def _layer_outside(c):
     name,o = _twice(c)
     cpu = not str(c.fits[0].get('device')).startswith('cuda')
-    return _if(o and cpu and not o.get('held') and not o.get('one_thread') and not o.get('kernel'), name=name, hint=_hint(c, name))
+    return _if(o and cpu and not any(o.get(k) for k in ('held','one_thread','kernel','memory')), name=name, hint=_hint(c, name))
 
-# %% ../nbs/37_reasons.ipynb #ff171b7b
-def _tried(name): return lambda c: _if(c.tried.get(name))
+# %% ../nbs/37_reasons.ipynb #f3a0d891
+def _tried(name): return lambda c: _if(c.tried.get(name), n=_runs(c, name))
+def _seed(c):
+    "Were all generators seeded, only some, or none?"
+    what = 'something drew from a generator that was not seeded, or not yet'
+    if c.seeded is not None:
+        what = f"the program seeds only {' and '.join(c.seeded)}" if c.seeded else 'no seed is set'
+        if len(c.seeded)==3: what = 'something drew before a seed was set'
+    line = (', or put `from fastai_repro import reproducible; reproducible(42)` at its top: with `--fix`, which does that, they are the '
+            'same too')
+    return _if(c.tried.get('seed'), what=what, n=_runs(c, 'seed'), fix=line if c.tried.get('fix') else '')
 def _workers(c):
     return _if(c.tried.get('settings') and set(c.varied)=={'num_workers'} and not c.fix, a=c.varied.get('num_workers', [0,0])[0],
                b=c.varied.get('num_workers', [0,0])[1],
@@ -151,7 +184,7 @@ def _varied(c):
                fix=', also with `--fix`' if c.fix else '')
 def _callback(c):
     who = next((k.removeprefix('without ') for k,ok in c.tried.items() if ok and k.startswith('without ')), None)
-    return _if(who, who=who, hint=_hint(c, who))
+    return _if(who, who=who, hint=_hint(c, who), n=_runs(c, f'without {who}'))
 
 def variable_words(
     name:str # Variable of a notebook
@@ -166,9 +199,9 @@ def _cell(c):
                                                "differs")
 
 def _shown(files): return ', '.join(os.path.relpath(o) if o.startswith(os.getcwd()) else o for o in files[:3])
-def _left(c): return _if(c.files and (c.tried.get('left') or c.tried.get('files')), files=_shown(c.files))
+def _left(c): return _if(c.files and c.tried.get('left'), files=_shown(c.files))
 
-# %% ../nbs/37_reasons.ipynb #78b38616
+# %% ../nbs/37_reasons.ipynb #90fbe95e
 causes = [ # test, cause, remedy
     (_settings_differ, 'the trainings have other settings: {name} {a} and {b}', 'compare trainings with the same arguments'),
     (_loaders_differ, 'the loaders differ: {name} {a} and {b}', 'compare trainings on the same data and batch size'),
@@ -177,6 +210,8 @@ causes = [ # test, cause, remedy
      'delete the file before the program starts, or write it to a new folder each time'),
     (_cell, '{what}: with the same {value} in both runs they are the same',
      'seed what cell {cell} draws from, or give it a fixed value'),
+    (_set_by, 'the callback {who} set {name} of parameter group {group} to {a} and {b} in `{event}`, where it had been the same{hint}',
+     'let {who} go by the training alone (epoch, step, loss), or draw from `random`, `numpy.random` or `torch`' + _and_callback),
     (_hyper, 'a hyper-parameter was set to another value: {name}, {a} and {b}',
      'look for what sets it: a schedule, a callback, an argument of the fit'),
     (_files_order, 'the same items were listed in another order',
@@ -191,13 +226,14 @@ causes = [ # test, cause, remedy
      'deterministic',
      '`--strict`, or `ReproCallback(42, strict=True)`'),
     (_race,
-     '{name} gives a different result when it is called again with the same input and generators, and repeats with one thread: its threads race',
+     '{name} gives a different result when it is called again with the same input and generators, and repeats with one thread: its threads '
+     'race',
      '`--strict`, or one thread (`torch.set_num_threads(1)`)'),
     (_held_layer, '{name} draws from a generator of its own ({path}), which was in another state when the training began',
      'seed it when it is made' + _and_callback),
     (_layer_outside,
-     '{name} gives a different result when it is called again with the same input and generators, also with one thread: it uses a random source '
-     'that no seed controls{hint}',
+     '{name} gives a different result when it is called again with the same input and generators, also with one thread: it uses a random '
+     'source that no seed controls{hint}',
      _own_source),
     (_held_data, '{who} draws from a generator of its own ({path}), which was in another state when the training began',
      'seed it when it is made; a `ReproCallback(42)` does for every item'),
@@ -207,40 +243,45 @@ causes = [ # test, cause, remedy
      'cache only what does not draw, or cache before the random transforms'),
 ]
 
-# %% ../nbs/37_reasons.ipynb #95c6c739
+# %% ../nbs/37_reasons.ipynb #adff5841
 causes += [
     (_workers, 'the loaders have {a} and {b} workers; with the same number the runs are the same.{fix}',
      '`--fix` on the command line, a `ReproCallback(42)` in the program, or the same number of workers'),
+    (_by_memory,
+     '{who} goes by what it made before (it gives a different result for the same input, and the same in two copies of the process), and '
+     '{a} and {b} workers make other items before: with the same number {n} runs are the same',
+     'let each item depend on its index and on random numbers alone'),
     (_varied, 'the result depends on {what}: with the same value two runs are the same{fix}',
      'use the same value for runs that are to be compared'),
     (_same_items, 'the same items come in another order', 'sort what is listed, and collect results in the order of their inputs'),
-    (_callback, 'without the callback {who} the runs are the same{hint}',
-     'let {who} draw from `random`, `numpy.random` or `torch`, with a `ReproCallback(42)`, or leave it out'),
+    (_callback, 'without the callback {who} {n} runs are the same{hint}',
+     'leave {who} out; or let it go by the training alone (epoch, step, loss), or draw from `random`, `numpy.random` or `torch`'
+     + _and_callback),
     (_few_items, 'the data changed: only the items {items} of the dataset differ, every time they come',
      'compare what these items are made from, file by file'),
     (_begun_data, '{who} draws from generators that were not seeded before the training began: their states differed then ({gens})',
-     'set the seed before loaders and model are made (`set_seed(42)`)' + _and_callback),
-    (_tried('clock'), 'the clock: with a clock that tells every run the same time the runs are the same',
+     'set the seed (`set_seed(42)`) before loaders and model are made' + _and_callback),
+    (_tried('clock'), 'the clock: with a clock that tells every run the same time {n} runs are the same',
      'take seeds and numbers from somewhere else than the clock'),
     (_tried('system'),
-     "the system's random source (`os.urandom`, `uuid4`, `secrets`): with one that gives every run the same the runs are the same",
+     "the system's random source (`os.urandom`, `uuid4`, `secrets`): with one that gives every run the same {n} runs are the same",
      _own_source),
-    (_tried('seeds'), 'a generator gets another seed in each run, or none: with the same seed in all of them the runs are the same',
+    (_tried('seeds'), 'a generator gets another seed in each run, or none: with the same seed in all of them {n} runs are the same',
      'give every generator a fixed seed' + _and_callback),
     (_tried('hash seed'),
-     'the hash seed: with PYTHONHASHSEED=42 for both the runs are the same, so something goes by the order of a `set`, or by `hash`',
+     'the hash seed: with PYTHONHASHSEED=42 {n} runs are the same, so something goes by the order of a `set`, or by `hash`',
      'sort what comes from a `set`, and start Python with PYTHONHASHSEED=42'),
-    (_tried('seed'), 'something drew before a seed was set: with all generators seeded before the program starts the runs are the same',
-     'begin the program with `reproducible(42)`; or with `set_seed(42)`, right before the model is made too' + _and_callback),
-    (_tried('fix'), 'numbers were drawn that the seed of the program does not reach: with `--fix` the runs are the same',
-     '`--fix` on the command line, or a `ReproCallback(42)` in the program'),
-    (_tried('one thread'), 'the number of threads: with one thread the runs are the same, so threads race',
+    (_seed, '{what}: with all generators seeded before the program starts {n} runs are the same',
+     'start it with `fastai-repro-run`, which seeds them all first{fix}'),
+    (_tried('fix'), 'something that `--fix` settles: with it {n} runs are the same',
+     'start the program with `fastai-repro-run --fix`, or put `from fastai_repro import reproducible; reproducible(42)` at its top'),
+    (_tried('one thread'), 'the number of threads: with one thread {n} runs are the same, so threads race',
      '`--strict`, or one thread (`torch.set_num_threads(1)`)'),
-    (_tried('strict'), "a kernel is not deterministic: with `--strict` (torch's deterministic algorithms) the runs are the same",
+    (_tried('strict'), "a kernel is not deterministic: with `--strict` (torch's deterministic algorithms) {n} runs are the same",
      '`--strict`, or `ReproCallback(42, strict=True)`'),
 ]
 
-# %% ../nbs/37_reasons.ipynb #3c5ff728
+# %% ../nbs/37_reasons.ipynb #7f111805
 _decides = {'torch':'other kernels', 'device':'another device', 'gpu':'another GPU model', 'cpu':'another instruction set',
             'threads':'sums in another order', 'cudnn':'other kernels',
             'cudnn_deterministic':'other kernels', 'cudnn_benchmark':'other kernels', 'deterministic':'other kernels',
@@ -257,9 +298,9 @@ def _environment(c):
 _words_tried = dict(settings='the same settings', seed='all generators seeded before the program starts', fix='`--fix`',
                     strict='`--strict`', clock='a clock that tells every run the same time',
                     system="the same from the system's random source", seeds='the same seed wherever the program seeds',
-                    files='the same files')
+                    left='the files that the first run found')
 
-# %% ../nbs/37_reasons.ipynb #4d919985
+# %% ../nbs/37_reasons.ipynb #2c977946
 def _facts(c):
     if found := _environment(c): yield 'the environment differs, which can be why: ' + ', '.join(found)
     if c.cell.get('variable'): yield f"after cell {c.cell['cell']} {variable_words(c.cell['variable'])} differs"
@@ -267,14 +308,19 @@ def _facts(c):
     if c.d.what=='init' and c.d.fit: yield f'all was the same to the end of training {c.d.fit-1}: the weights were changed after it'
     if c.d.what=='data' and c.d.name=='the order of the items' and sorted(c.d.a)==sorted(c.d.b): yield 'the same items, in another order'
     if c.files: yield f"the second run read what the first had written: {_shown(c.files)}"
-    if c.recurs is False: yield 'two more runs were the same: the difference comes and goes'
+    if c.more: yield f"the difference does not come every time: {' and '.join(c.more)} were the same"
     if same := [k for k,ok in c.tried.items() if ok is False]:
         yield 'tried, and the runs still differ: ' + ', '.join(_words_tried.get(o, o) for o in same)
+    if who := next((o['memory'] for o in c.has('made') if o.get('memory')), None):
+        yield f"{'what makes the items' if who=='?' else who} goes by what it made before"
     if c.tried.get('seed') is None and c.d.what in ('data','forward') and any(_twice(c)):
         yield f'{_twice(c)[0]} gives a different result when it is called again with the same input and generators'
 
 def _next(c):
     "What to try that was not tried"
+    if c.recurs is False:
+        yield '`--runs 10` shows how often the runs differ'
+        return
     if not c.fix and 'fix' not in c.tried: yield '`--fix`, which seeds every batch and step (in a program: `ReproCallback(42)`)'
     if c.d.what in ('forward','backward','loss','optimizer') and not c.strict and 'strict' not in c.tried:
         yield "`--strict`, torch's deterministic algorithms"

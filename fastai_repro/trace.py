@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/trace.html.md"""
 # %% auto #0
 __all__ = ['trace_levels', 'TraceCallback', 'environment']
 
-# %% ../nbs/34_trace.ipynb #765945dc
+# %% ../nbs/34_trace.ipynb #6bf7f520
 import json,math,os,platform,struct,sys
 from collections import defaultdict
 from copy import deepcopy
@@ -20,6 +20,7 @@ import torch
 from xxhash import xxh3_64_hexdigest
 from fastcore.basics import patch
 from fastcore.foundation import L
+from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import rank_distrib
 import fastai
@@ -32,7 +33,7 @@ from .callback import QuickCallback,repro_of
 from .fingerprint import as_hex,fingerprint_of,generator_states,plan_of,row_fingerprints
 from .again import batch_maker,keeps_what_it_made,made_again,repeats,suspects_of,tensors_in
 
-# %% ../nbs/34_trace.ipynb #8bc05ed5
+# %% ../nbs/34_trace.ipynb #f453c58e
 trace_levels = 'epoch','step','layer'
 _encode = json.JSONEncoder(separators=(',',':')).encode
 
@@ -45,7 +46,7 @@ class TraceCallback(QuickCallback):
     "Writes a line of JSON for each step of a training: hashes of all that is computed"
     only_watches = True
     order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names','_plans')
-    _pending,_active,_nested,_probing,_row,_coming = False,False,False,False,None,None
+    _pending,_active,_nested,_probing,_begun,_row,_coming,_changes = False,False,False,False,False,None,None,None
     _todo,_handles,_parts,_sampled,_names,_plans = (),(),(),(),{},{}
 
     def __init__(self,
@@ -70,6 +71,7 @@ class TraceCallback(QuickCallback):
     def after_fit(self):
         if not self._nested and self._active:
             self._active,self._plans = False,{}
+            if self.probe: self._unwatch()
             self._flush()
             self._write(dict(kind='end', fit=self._fit))
         self._nested = False
@@ -149,7 +151,7 @@ def _place_of_fit():
         if is_a_file and not is_installed(f.f_globals.get('__name__') or '__main__'): return [file, f.f_lineno]
         f = f.f_back
 
-# %% ../nbs/34_trace.ipynb #916595e6
+# %% ../nbs/34_trace.ipynb #0b1ee715
 def _nondeterministic(model):
     "Layers without a deterministic CUDA kernel, where they run on CUDA"
     return {o.name:f'{o.kind}: {o.reason}' for o in find_nondeterministic(model)} if next(model.parameters()).is_cuda else {}
@@ -179,7 +181,7 @@ def _begin(self:TraceCallback):
                batches=_try_len(dl),
                items=_try_len(getattr(dl, 'dataset', [])), bs=getattr(dl, 'bs', getattr(dl, 'batch_size', None)),
                num_workers=getattr(getattr(dl, 'fake_l', dl), 'num_workers', None), device=str(next(learn.model.parameters()).device),
-               env=environment(), repro=repro_of(learn) is not None, suspects=suspects_of(learn),
+               env=environment(), torch_seed=torch.initial_seed(), repro=repro_of(learn) is not None, suspects=suspects_of(learn),
                nondeterministic=_nondeterministic(learn.model), gen=generator_states(), held=_held(learn),
                callbacks=sorted({type(o).__name__ for o in learn.cbs if is_users(type(o))}), listing=_listing(learn), at=_place_of_fit(),
                layout=xxh3_64_hexdigest(repr([(n, _shape([t])) for n,t in named.items()]).encode()))
@@ -187,6 +189,7 @@ def _begin(self:TraceCallback):
     self._later(row, 'opt', fingerprint_of(list(chain.from_iterable(_opt_states(learn.opt).values()))))
     if self.level=='layer': self._by_name(row, 'init', {n:[t] for n,t in named.items()})
     self._settle(row)
+    if self.probe: self._watch_hypers()
 
 # %% ../nbs/34_trace.ipynb #2db1cf64
 def _float(v): # the bits of a 32-bit float
@@ -241,7 +244,7 @@ def _flush(self:TraceCallback):
         for d,k,t,to in todo: d[k] = to([next(vs) for _ in range(len(t))])
     self._write(row)
 
-# %% ../nbs/34_trace.ipynb #d4d83ebb
+# %% ../nbs/34_trace.ipynb #d0bbd12d
 def _batch_entry(t): return lambda vs: f'{xxh3_64_hexdigest(np.array(vs))} {_shape([t])}'
 
 @patch
@@ -256,15 +259,21 @@ def _is_later_part(self:TraceCallback):
     return getattr(repro_of(self.learn), 'part', 0)>0
 
 @patch
+def _begin_row(self:TraceCallback):
+    learn,self._todo = self.learn,[]
+    self._row = dict(kind='step', fit=self._fit, epoch=learn.epoch, phase='train' if learn.training else 'valid',
+                     step=self._n_steps if learn.training else learn.iter)
+    if learn.training and (items := self._items()): self._row['items'] = items
+    self._row.update(data={}, rows={}, gen=None)
+    return self._row
+
+@patch
 def before_batch(self:TraceCallback):
+    self._begun = True
     if not self._active or self._nested or self.level=='epoch' or self._is_later_part(): return
     self._release()
-    learn,self._todo,data = self.learn,[],{}
-    train = learn.training
-    self._row = row = dict(kind='step', fit=self._fit, epoch=learn.epoch, phase='train' if train else 'valid',
-                           step=self._n_steps if train else learn.iter)
-    if train and (items := self._items()): row['items'] = items
-    row.update(data=data, rows={}, gen=None)
+    learn,row = self.learn,self._begin_row()
+    data,train = row['data'],learn.training
     for name,t in [*((f'x{i}',t) for i,t in enumerate(tensors_in(learn.xb))), *((f'y{i}',t) for i,t in enumerate(tensors_in(learn.yb)))]:
         rows = row_fingerprints(t)
         self._later(data, name, rows, _batch_entry(t))
@@ -299,7 +308,11 @@ def after_loss(self:TraceCallback):
     self._later(self._row, 'value', bits, lambda vs: _float(vs[0]))
     if self._probed(): self._row['loss_made'] = self._guarded(self._loss_again)
 
-# %% ../nbs/34_trace.ipynb #eb505c66
+# %% ../nbs/34_trace.ipynb #b6986840
+def _hypers_of(learn):
+    "The hyper-parameters, a dict for each parameter group"
+    return [{k:v for k,v in h.items() if isinstance(v, (int,float,str,bool,tuple,list))} for h in getattr(learn.opt, 'hypers', [])]
+
 @patch
 def _name_of(self:TraceCallback, p, i): return self._names.get(p, f'parameter {i} of the optimizer')
 
@@ -316,11 +329,20 @@ def before_step(self:TraceCallback):
     if self._row is None: return
     self._gradients()
     if self._probed(): self._row['step_made'] = self._guarded(self._step_again)
-    self._row['hypers'] = [{k:v for k,v in h.items() if isinstance(v, (int,float,str,bool,tuple,list))}
-                           for h in self.learn.opt.hypers] if hasattr(self.learn.opt, 'hypers') else []
+    self._row['hypers'] = _hypers_of(self.learn)
+    if self._probed(): self._row['changes'] = self._changes
+    self._changes = []
+
+# %% ../nbs/34_trace.ipynb #58d60752
+@patch
+def _note_cancelled(self:TraceCallback):
+    "A callback cancelled the batch before it came here"
+    begun,self._begun = self._begun,False
+    if not begun and self._active and not self._nested and self.level!='epoch': self._begin_row()['cancelled'] = True
 
 @patch
 def after_batch(self:TraceCallback):
+    self._note_cancelled()
     if self._row is None:
         if self._active and not self._nested and self.learn.training: self._n_steps += 1
         return
@@ -331,7 +353,7 @@ def after_batch(self:TraceCallback):
 
 @patch
 def _after_step(self:TraceCallback, row):
-    if 'hypers' not in row:
+    if 'hypers' not in row and 'cancelled' not in row:
         row['skipped'],self._row = True,row
         self._gradients()
         self._row = None
@@ -412,6 +434,24 @@ def _guarded(self:TraceCallback, f):
     finally:
         set_states(states)
         self._probing = False
+
+# %% ../nbs/34_trace.ipynb #1c860d9e
+def _changed(before, after):
+    "Group, name, and both values of each hyper-parameter that was changed"
+    for i,(x,y) in enumerate(zip(before, after)): yield from ([i, k, x[k], v] for k,v in y.items() if k in x and x[k]!=v)
+
+@patch
+def _watch_hypers(self:TraceCallback):
+    "Until the fit ends, note which callback changes hyper-parameters, and in which event"
+    learn,self._changes,self._unwatch = self.learn,[],partial(setattr, Learner, '_call_one', Learner._call_one)
+    plain = Learner._call_one
+    def call(of, event):
+        if of is not learn: return plain(of, event)
+        for cb in of.cbs.sorted('order'):
+            before = _hypers_of(of)
+            try: cb(event)
+            finally: self._changes += [[type(cb).__name__, event, *o] for o in _changed(before, _hypers_of(of))]
+    Learner._call_one = call
 
 # %% ../nbs/34_trace.ipynb #6821699e
 @patch

@@ -35,7 +35,7 @@ def _compare_fit(a, b):
     for k,name in (('weights','weights'),('opt','optimizer state')):
         if a[k]!=b[k]: return 'init',*(_layer(a, b, 'init') or (name, a[k], b[k]))
 
-# %% ../nbs/37_traces.ipynb #9f924ceb
+# %% ../nbs/37_traces.ipynb #3b622257
 def _other_generators(a, b, key, known):
     if not (a.get(key) and b.get(key)): return None
     return next(((k,v,b[key].get(k)) for k,v in a[key].items() if v!=b[key].get(k) and k not in known), None)
@@ -56,23 +56,32 @@ def _backward_name(a, b):
         last = n
     return _first(*grads)
 
+def _cancelled(a, b, last):
+    "A callback cancelled the batch in one of two lines, before `last`: what the batch lacks there is not the same"
+    cancelled = [bool(o.get('cancelled')) or last not in o for o in (a,b)]
+    yield 'forward' if last=='data' else last,'a batch that a callback cancelled',*('cancelled' if o else 'computed' for o in cancelled)
+    for o in ('data',)*(last=='data') + ('loss','backward','optimizer'): yield o,'',None,None
+
 def _parts(a, b):
     "What differs between two lines of the same step, in order: what, name, both values"
     if a['kind']=='epoch':
         if a['weights']!=b['weights']: yield 'optimizer','weights at the end of the epoch',a['weights'],b['weights']
         if d := _first(a['metrics'], b['metrics']): yield 'forward',*d
         return
-    if a.get('items')!=b.get('items') and a.get('items') and b.get('items'): yield 'data','the order of the items',a['items'],b['items']
-    if d := _first(a['data'], b['data']): yield 'data',*d
+    if a.get('cancelled')!=b.get('cancelled'): yield from _cancelled(a, b, 'data')
+    elif a.get('items')!=b.get('items') and a.get('items') and b.get('items'): yield 'data','the order of the items',a['items'],b['items']
+    elif d := _first(a['data'], b['data']): yield 'data',*d
+    for k in ('forward','loss'):
+        if (k in a)!=(k in b): yield from _cancelled(a, b, k)
     if a.get('forward')!=b.get('forward'): yield 'forward',*(_layer(a, b, 'forward') or ('the model', a.get('forward'), b.get('forward')))
     if a.get('loss')!=b.get('loss'): yield 'loss','the loss',a.get('value'),b.get('value')
+    if a.get('skipped')!=b.get('skipped'): yield 'optimizer','a step that was left out',a.get('skipped', False),b.get('skipped', False)
     if a.get('grads')!=b.get('grads'): yield 'backward',*(_backward_name(a, b) or ('the gradients', a.get('grads'), b.get('grads')))
     if d := _hypers(a, b): yield 'optimizer',*d
-    if a.get('skipped')!=b.get('skipped'): yield 'optimizer','a step that was left out',a.get('skipped', False),b.get('skipped', False)
     if a.get('weights')!=b.get('weights'):
         yield 'optimizer',*(_layer(a, b, 'weights') or ('the weights', a.get('weights'), b.get('weights')))
 
-# %% ../nbs/37_traces.ipynb #48e344e4
+# %% ../nbs/37_traces.ipynb #4be094c2
 def _place(o): return tuple(o.get(k) for k in ('kind','fit','epoch','phase','step'))
 
 _says = dict(fit='training {fit} begins', step='{phase} step {step} of epoch {epoch}', epoch='the end of epoch {epoch}',
@@ -82,8 +91,8 @@ def _say(o): return 'nothing more' if o is None else _says[o['kind']].format(**o
 _courses = dict(programs=('environment', 'the length', 'one program trains more often, or its file was continued by another',
                           'compare whole programs, and give each a file of its own'),
                 interrupted=('environment', 'the length', 'one training was interrupted, or is still running', 'let both run to their end'),
-                batches=('data', 'the number of batches', 'the loaders give another number of batches',
-                         'compare `len(dls.train)`, batch size and items'),
+                batches=('environment', 'the number of batches', 'an epoch has fewer batches in one of them',
+                         'look for a callback that cancels the training of an epoch, and compare `len(dls.train)`'),
                 ended=('environment', 'the length', 'one training ended earlier',
                        'look for early stopping, time limits and the arguments of the fit'))
 

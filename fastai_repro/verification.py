@@ -8,8 +8,8 @@ Docs: https://fastai-repro.github.io/fastai_repro/verification.html.md"""
 __all__ = ['Verdict', 'run_name', 'verify_program', 'check_steps', 'check_vary', 'verify', 'assert_reproducible',
            'assert_worker_invariant']
 
-# %% ../nbs/39_verification.ipynb #516a83da
-import inspect,itertools,json,os,shlex,sys,tempfile,time
+# %% ../nbs/39_verification.ipynb #42220bd5
+import inspect,itertools,json,os,shutil,sys,tempfile,time
 from dataclasses import dataclass,field
 from functools import partial
 from hashlib import blake2b
@@ -24,10 +24,10 @@ from .trace import trace_levels
 from .divergence import Divergence,results_of,steps_in
 from .reasons import explain,variable_words
 from .traces import first_difference
-from .leftovers import carried_on,left_behind
-from .process import ProgramFailed,RunSpec,pickle_functions,run_settings,traced_run
+from .leftovers import carried_on,copies_of_changed,files_here,left_behind,linked_folder,opened_in
+from .process import ProgramFailed,RunSpec,pickle_functions,run_settings,seeds_set,show_progress,traced_run
 
-# %% ../nbs/39_verification.ipynb #a8dec023
+# %% ../nbs/39_verification.ipynb #45b0432b
 @dataclass
 class Verdict:
     "What `verify` found; true if all runs are the same"
@@ -38,21 +38,32 @@ class Verdict:
     differing:list=field(default_factory=list) # Which runs differ from run 0, and what was varied in them
     results:list=field(default_factory=list) # What came out of each run: its name, hashes of losses and weights, last loss and metrics
     remarks:list=field(default_factory=list) # What made no difference, but may later
+    only_with:list=field(default_factory=list) # Files that an earlier run left, without which the runs differ
     def __bool__(self): return self.same
     def as_dict(self):
         "For JSON"
         return dict(same=self.same, runs=self.runs, steps=self.steps, results=self.results, remarks=self.remarks, differing=self.differing,
-                    divergence=self.divergence.as_dict() if self.divergence else None)
+                    only_with=self.only_with, divergence=self.divergence.as_dict() if self.divergence else None)
     def headline(self):
         "The verdict in a line"
-        if self.same: return f'the same: {self.runs} runs, every one of {self.steps} steps equal, bit for bit'
-        return f"DIFFERENT: of {self.runs} runs {len(self.differing)} differ from the first ({', '.join(self.differing)})"
-    def _came_out(self):
+        only = f", as long as {', '.join(self.only_with)} {'lies' if len(self.only_with)==1 else 'lie'} there" if self.only_with else ''
+        if self.same: return f'the same: {self.runs} runs, every one of {self.steps} steps equal, bit for bit{only}'
+        n = len(self._groups())
+        if n==1: return f'DIFFERENT: {self.runs} runs gave the same losses and weights, but not by the same steps'
+        if self.runs==2: return 'DIFFERENT: two runs gave different results'
+        return f"DIFFERENT: {self.runs} runs gave {n} different results; {' and '.join(self.differing)} differ from run 0"
+    def _groups(self):
         groups = {}
         for o in self.results: groups.setdefault((o['losses'], o['weights'], str(o['metrics'])), []).append(o)
-        rows = [os[0] | dict(run=', '.join(o['run'] for o in os)) for os in groups.values()]
+        return [os[0] | dict(run=', '.join(o['run'] for o in os)) for os in groups.values()]
+    def _came_out(self):
+        rows = self._groups()
         return [(o['run'], f"weights {_hex(o['weights'])}, losses {_hex(o['losses'])}, last loss {_number(o['loss'])}"
                  + ''.join(f', {k} {_number(v)}' for k,v in o['metrics'].items())) for o in rows]
+    def first(self):
+        "What is known before a cause is looked for"
+        return '\n'.join([self.headline(), *(f'{k}: {v}' for k,v in self._came_out()), *(f'remark: {o}' for o in self.remarks)]
+                         + ([''] + self.divergence.place_lines() if self.divergence else []))
     def __str__(self):
         parts = [self.headline(), *(f'{k}: {v}' for k,v in self._came_out()), *(f'remark: {o}' for o in self.remarks)]
         return '\n'.join(parts) + (f'\n\n{self.divergence}' if self.divergence else '')
@@ -67,13 +78,15 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/39_verification.ipynb #e591e010
+# %% ../nbs/39_verification.ipynb #dd8495d9
 _computed = 'forward','loss','backward','optimizer'
+_short = 120 # seconds that a run may take if whole runs are to be made again
 
 class _Program:
     "Runs of one program"
     def __init__(self, spec, settings, tmp, progress):
-        self.spec,self.settings,self.tmp,self.progress,self.n = spec,settings,Path(tmp),progress,0
+        self.spec,self.settings,self.tmp,self.progress,self.n,self.start = spec,settings,Path(tmp),progress,0,time.time()
+        self.before = set(files_here())
 
     def run(self, title, i, **changes):
         "Run number `i`, with changes"
@@ -82,11 +95,11 @@ class _Program:
         folder.mkdir()
         return traced_run(RunSpec(**{**vars(self.spec), 'vary':self.settings[i], **changes}), folder, title, self.progress)
 
-    def more(self, case, title, k, prepare=None, **changes):
-        "Another run to the place of the difference, number 0 or the one that differs; None if the program fails with these changes"
-        until = {} if case.d.seen is None else dict(until=case.d.seen)
-        if prepare: prepare()
-        try: return self.run(f'{title}, {"abc"[k]}', case.other if k else 0, **until, **changes)
+    def more(self, case, title, k, **changes):
+        "Another run, number 0 or the one that differs, if need be to the place of the difference; None if it fails with these changes"
+        if case.whole: changes = self.elsewhere({}) | changes
+        elif case.d.seen is not None: changes = dict(until=case.d.seen) | changes
+        try: return self.run(f'{title}, {"abcdef"[k]}', case.other if k else 0, **changes)
         except ProgramFailed: return None
 
     def pair(self, case, title, **changes):
@@ -94,53 +107,70 @@ class _Program:
         runs = [self.more(case, title, k, **changes) for k in range(2)]
         return None if None in runs else runs
 
-    def trial(self, case, title, **changes):
-        "The first difference of three runs with these changes, as two may be the same by chance; False if none, None if they can't be made"
-        runs = self.pair(case, title, **changes)
-        if runs is None: return None
-        if found := first_difference(*(o.trace for o in runs))[0]: return found
-        third = self.more(case, title, 2, **changes)
-        return None if third is None else first_difference(runs[0].trace, third.trace)[0] or False
+    def trial(self, case, title, n=None, **changes):
+        "The first difference of some runs with these changes; False if none, None if they can't be made"
+        case.counts[title] = n or (6 if case.whole else 3)  # two may be the same by chance; three, where the difference comes now and then
+        first = self.more(case, title, 0, **changes)
+        for k in range(1, case.counts[title]):
+            other = first and self.more(case, title, k, **changes)
+            if other is None: return None
+            if found := first_difference(first.trace, other.trace)[0]: return found
+        return False
 
-    def same(self, case, title, **changes):
-        "Are three runs the same with these changes? None if they can't be made"
-        found = self.trial(case, title, **changes)
-        return None if found is None else not found
+def _differ(a, b): return first_difference(a.trace, b.trace)[0] is not None
 
-# %% ../nbs/39_verification.ipynb #7bf4c1bd
+# %% ../nbs/39_verification.ipynb #4829dab8
 @patch
-def keep(self:_Program, since):
-    "Copy the files in the working folder that were written since a time, so that they can be put back"
-    self.kept,size = {},0
-    for o in _files_here():
-        if not o.is_file() or o.stat().st_mtime<since or (size := size+o.stat().st_size)>2**26: continue
-        self.kept[os.path.realpath(o)] = o.read_bytes()
+def keep(self:_Program, name):
+    "Keep the files that the program has written so far"
+    copies = copies_of_changed(self.start, self.tmp/name)
+    setattr(self, name, copies)
 
 @patch
-def put_back(self:_Program, paths):
-    for o in paths:
-        if o in self.kept: Path(o).write_bytes(self.kept[o])
-
+def elsewhere(self:_Program, files):
+    "Where to run with other files, as fields of a `RunSpec`; no fields if there can't be such a folder"
+    if self.first is None or self.last is None: return {}
+    folder,script = self.tmp/'here',self.spec.script
+    shutil.rmtree(folder, ignore_errors=True)  # links, not what they lead to
+    try: cwd = linked_folder(folder, {**self.last, **files}, [script] if script else [])
+    except OSError: return {}  # a system without links
+    inside = script and os.path.isabs(script) and Path(script).resolve().is_relative_to(Path.cwd().resolve())
+    return dict(cwd=cwd, **(dict(script=os.path.join(cwd, os.path.relpath(os.path.realpath(script)))) if inside else {}))
 @patch
-def take_away(self:_Program, paths):
-    "Remove files that run 0 made: they are kept"
-    for o in paths: Path(o).unlink(missing_ok=True)
+def can_be_whole(self:_Program):
+    "Are runs short enough to make whole ones again, and can they be made without writing over the user's results?"
+    return self.seconds<=_short and bool(self.elsewhere({}))
 
-def _files_here(): return itertools.islice((Path(d)/f for d,_,fs in os.walk('.') for f in fs), 20_000)
-
-# %% ../nbs/39_verification.ipynb #70310958
+# %% ../nbs/39_verification.ipynb #d32d2a78
 def _closer(case, program):
     "Look at the place of the difference in two more runs"
     d,level = case.d,'layer' if case.d.what in (*_computed, 'init') else 'step'
-    runs = program.pair(case, f'closer look at level {level}', level=level, probe=case.d.seen and tuple(case.d.seen))
+    runs = program.pair(case, f'closer look at level {level}', level=level, probe=case.d.seen and tuple(case.d.seen), seeds=True)
     if runs is None: return
     again,_ = first_difference(*(o.trace for o in runs))
     case.recurs = again is not None
-    if not again: return
+    if not again:
+        case.more = ['two more runs' + (f' up to {d.place()}' if d.seen else '')]
+        return
+    case.seeded = seeds_set(runs[0].seeds, again.fits[0].get('torch_seed'))
     here = (again.d.fit,again.d.phase,again.d.step)==(d.fit,d.phase,d.step)
     case.level,case.lines,case.fits = level,again.lines,again.fits
-    if here and again.d.what==d.what: d.name,d.a,d.b,d.equal = again.d.name,again.d.a,again.d.b,again.d.equal
-    elif not here: d.remarks.append(f'two more runs parted at {again.d.place()}: {again.d.what}, {again.d.name}')
+    closer = here and again.d.what==d.what and again.d.name!=d.name
+    if closer: d.name,d.a,d.b,d.equal = again.d.name,again.d.a,again.d.b,again.d.equal
+    elif not here: _elsewhere_too(case, program, again)
+
+def _elsewhere_too(case, program, again):
+    case.d.remarks.append(f'two more runs first differ at {again.d.place()}: {again.d.what}, {again.d.name}')
+    case.whole = program.can_be_whole()
+
+def _again_whole(case, program):
+    "Up to the step of the difference two more runs were the same. Does it come elsewhere, in whole runs?"
+    case.whole = case.d.seen is not None and program.can_be_whole()
+    if not case.whole or not (runs := program.pair(case, 'two whole runs')): return
+    again,_ = first_difference(*(o.trace for o in runs))
+    case.recurs,case.fits = bool(again),again.fits if again else case.fits
+    if again: _elsewhere_too(case, program, again)
+    else: case.more.append('two whole ones')
 
 def _experiments(case, program):
     "What to change in both of two runs, and the name of the change"
@@ -149,10 +179,10 @@ def _experiments(case, program):
     if case.varied:
         yield 'settings', dict(vary=program.settings[0])
         if case.tried.get('settings') and not case.fix: yield 'fix', dict(fix=True, seed=42)
-    if case.files and case.recurs: yield 'files', dict(prepare=partial(program.put_back, case.files))
-    if spec.seed is None and what in ('data','init','forward','generators'):
+    if spec.seed is None:
         yield 'seed', dict(seed=42)
         if case.tried.get('seed') and env.get('hash_seed')=='random': yield 'hash seed', dict(vary={**program.settings[0], 'hash_seed':42})
+        if case.tried.get('seed') and not case.tried.get('hash seed') and not case.fix: yield 'fix', dict(fix=True, seed=42)
     for o in case.fits[0].get('callbacks', []) if what!='init' else (): yield f'without {o}', dict(without=(o,))
     for o in ('clock','system','seeds'): yield o, dict(fixed=(o,))
     if what in ('forward','backward') and str(case.fits[0].get('device'))=='cpu' and env.get('threads', 1)>1:
@@ -200,27 +230,34 @@ def _noted(case, runs):
         case.d.remarks.append(f"not compared after every cell, since reading them would have taken too long: {', '.join(notes.unknown)}")
     return notes
 
-# %% ../nbs/39_verification.ipynb #56df99c4
-def _look_at_files(case, program):
-    "Files that the first run made and the second read: are two runs without them the same, and is one with them different?"
-    if not case.files or any(o in program.before or o not in program.kept for o in case.files): return
-    try:
-        without = [program.more(case, 'tried: without the files that the last run left', k, partial(program.take_away, case.files))
-                   for k in range(2)]
-    finally: program.put_back(case.files)
-    again = program.more(case, 'tried: with these files', 1)
-    if None in without or again is None: return
-    case.tried['left'] = not first_difference(*(o.trace for o in without))[0] and bool(first_difference(without[0].trace, again.trace)[0])
+# %% ../nbs/39_verification.ipynb #e355fed7
+def _written(case, program):
+    "The files in question: what was read, and what is new in a folder that was listed"
+    known = {*program.first, *program.last}
+    return [o for o in known if o in case.files or o not in program.before and {str(p) for p in Path(o).parents} & {*case.files}]
 
-# %% ../nbs/39_verification.ipynb #66166d92
-def _explained(case, program, runs):
+def _look_at_files(case, program):
+    "Do two pairs of runs differ only because of the files that they find?"
+    if program.first is None or program.last is None or not (files := _written(case, program)): return
+    found = [{o:program.first.get(o) if o in program.before else None for o in files},
+             {o:program.last.get(o) if o in program.before else program.first.get(o) for o in files}]
+    runs = []
+    for k in range(4 if program.elsewhere({}) else 0):
+        title = f'tried: with the files that run {(0,case.other)[k//2]} found'
+        runs.append(program.more(case, title, k%2, vary=program.settings[0], **program.elsewhere(found[k//2])))
+    if not runs or None in runs or any(o in opened_in(r.files) for r in runs for o in files): return
+    if _differ(*runs[:2]) or _differ(*runs[2:]): case.tried['left'] = False
+    elif _differ(*runs[1:3]): case.tried['left'] = True
+    else: case.files = []  # they change nothing
+
+# %% ../nbs/39_verification.ipynb #7be5ddf3
+def _explained(case, program, runs, notes):
     "Look for the cause until a test holds"
     case.spec,case.fix,case.strict = program.spec,program.spec.fix,program.spec.strict
     x,y = (program.settings[i] for i in (0, case.other))
     case.varied = {k:(v,y[k]) for k,v in x.items() if y[k]!=v}
     case.files = left_behind(runs[0].files, runs[case.other].files)
     case.d.names = tuple(run_name(i, program.settings[i]) for i in (0, case.other))
-    notes = _noted(case, runs)
     if case.varied and not case.fix: _try(case, program, 'settings', 'fix')  # the likely one first
     if not explain(case).cause or notes.found and not case.tried.get('settings'): _look(case, program, notes)
     if case.cell: case.d.cell,case.d.variable = case.cell['cell'],variable_words(case.cell['variable'])
@@ -230,10 +267,9 @@ def _look(case, program, notes):
     "All other tests, as far as they are needed"
     _closer(case, program)
     here,innocent,moved = explain(case).cause,[],{}  # what was found at the step itself
-    if case.recurs or case.varied:
-        if case.files: _try(case, program, 'files')
-        innocent,moved = _look_at_cells(case, program, notes, here)
-    else: _look_at_files(case, program)
+    if case.files: _look_at_files(case, program)
+    if case.recurs is False and not explain(case).cause: _again_whole(case, program)
+    if case.recurs or case.varied: innocent,moved = _look_at_cells(case, program, notes, here)
     if not here and not case.tried.get('cell'): case.cell = moved or _first_reached(notes, innocent)
     if not explain(case).cause and case.recurs is not False: _try(case, program)
 
@@ -242,11 +278,13 @@ def _try(case, program, *only):
     for name,changes in _experiments(case, program):
         if only and name not in only: break
         if name in case.tried: continue
-        case.tried[name] = program.same(case, f'tried: {name}', **changes)
-        if case.tried[name] is None: del case.tried[name]
-        if explain(case).cause and name not in ('settings','seed'): break
+        n = 2 if name=='fix' and case.tried.get('seed') else None  # the cause is known
+        found = program.trial(case, f'tried: {name}', n, **changes)
+        if found is None: continue
+        case.tried[name],case.counts[name] = not found,case.counts[f'tried: {name}']
+        if explain(case).cause and name not in ('settings','seed','hash seed'): break
 
-# %% ../nbs/39_verification.ipynb #d2145281
+# %% ../nbs/39_verification.ipynb #2348c9b9
 def _memory(spec):
     "File for the names of files that runs of this program left in this folder"
     name = blake2b(f'{os.getcwd()}\0{spec.script}'.encode(), digest_size=8).hexdigest()
@@ -267,19 +305,48 @@ def _files_left(spec, runs):
     except OSError: pass  # a home that can't be written to: the next call won't know
     return here
 
-def _left_remark(files):
-    names = [os.path.relpath(o) for o in files[:3]]
-    away = ' && '.join(f"mv {shlex.quote(o)} {shlex.quote(o+'.away')}" for o in names)
-    more = f' and {len(files)-3} more' if len(files)>3 else ''
-    return (f"the program reads {', '.join(names)}{more}, which it also writes: a run starts from what an earlier run left, and that may "
-            f"be why they are the same. To see how a run starts without it, move it away (`{away}`) and verify again")
+# %% ../nbs/39_verification.ipynb #7f032a9d
+_long,_some = 300,100 # seconds of a run that is not made again as a whole; steps that are made of it
 
-# %% ../nbs/39_verification.ipynb #3321de65
+def _names_of(files):
+    names = [os.path.relpath(o) for o in files]
+    return ', '.join(names[:3]) + (f' and {len(names)-3} more' if len(names)>3 else '')
+
+def _without(program, made, left):
+    "Two runs that begin without the files; or why they can't be made"
+    whole,files = program.seconds<=_long,dict.fromkeys(left)
+    runs = [made[0]] if whole and not any(o in program.before for o in left) else []
+    while len(runs)<2 and (where := program.elsewhere(files)):
+        until = {} if whole else dict(until=(0,_some-1))
+        try: runs.append(program.run(f'without {_names_of(left)}', 0, **where, **until))
+        except ProgramFailed: return 'without it the program fails'
+    if len(runs)<2: return "what it wrote is too large to copy, or there can't be links here"
+    by_path = any(o in opened_in(r.files) for r in runs if r is not made[0] for o in left)
+    return 'the program opens it by its whole path' if by_path else runs
+
+def _tell_left(v, program, made, left):
+    "Add to a verdict what the files that an earlier run left decide"
+    runs,names,it = _without(program, made, left),_names_of(left),'them' if len(left)>1 else 'it'
+    begin = f'the program reads {names}, which an earlier run wrote'
+    if isinstance(runs, str):
+        v.remarks.append(f'{begin}, and that may be why the runs are the same. How runs begin without {it} could not be tried: {runs}')
+        return
+    a,b,c = (_hex(results_of(o.trace)['weights']) for o in [*runs, made[-1]])
+    steps = '' if program.seconds<=_long else f' in the first {_some} steps'
+    if _differ(*runs):
+        v.only_with = [os.path.relpath(o) for o in left]
+        v.remarks.append(f'{begin}. Without {it} each run is different{steps}: weights {a} and {b}. Keep {it} with the program, or seed '
+                         f'what makes {it}')
+    elif steps or a==c: v.remarks.append(f'{begin}. Without {it} two runs are the same, too{steps}')
+    else: v.remarks.append(f'{begin}. Without {it} two runs are the same, too, but with another result: weights {a} in the place of {c}')
+
+# %% ../nbs/39_verification.ipynb #690bb0eb
 def verify_program(
     spec:RunSpec, # What to run
     runs:int, # How often
     vary:dict, # What to vary
     progress:bool=True, # Say on stderr how far it is?
+    tell=None, # Called with the verdict before its cause is looked for, which may take long
 )->Verdict:
     "Run `spec` again and again, and compare"
     if not isinstance(runs, int) or runs<2: raise ValueError(f"`runs` must be 2 or more, but it is {runs!r}: one run shows nothing")
@@ -288,23 +355,37 @@ def verify_program(
     settings = [combos[i%len(combos)] for i in range(max(runs, len(combos)))]
     names = [run_name(i, o) for i,o in enumerate(settings)]
     with tempfile.TemporaryDirectory() as tmp:
-        program,made,start = _Program(spec, settings, tmp, progress),[],time.time()
-        program.before = {os.path.realpath(o) for o in _files_here()}
-        for i,o in enumerate(names):
-            made.append(program.run(o, i))
-            if not i: program.keep(start); found_before = carried_on(made[0].files, _remembered(spec))
-        found = {i:first_difference(made[0].trace, made[i].trace) for i in range(1, len(made))}
-        differ = {i:c for i,(c,_) in found.items() if c}
-        results = [dict(run=n, **results_of(o.trace)) for n,o in zip(names, made)]
-        remarks = list(dict.fromkeys(r for i,(c,rs) in found.items() if not c for r in rs))
-        v = Verdict(not differ, len(made), steps_in(made[0].trace), results=results, remarks=remarks, differing=[names[i] for i in differ])
-        left = sorted({*_files_left(spec, made), *(o for o in found_before if o.startswith(os.getcwd()+os.sep))})
-        if not differ and left: v.remarks.append(_left_remark(left))
-        if differ:
-            other = min(differ, key=lambda i: (differ[i].d.fit, differ[i].d.epoch, differ[i].d.phase=='valid', differ[i].d.step))
-            differ[other].other = other
-            v.divergence = _explained(differ[other], program, made)
+        program = _Program(spec, settings, tmp, progress)
+        made,left = _all_runs(program, names)
+        v,first = _verdict(made, names)
+        notes = _noted(first, made) if first else None
+        if tell and (first or not left): tell(v)
+        if first:
+            show_progress(progress, 'looking for the cause ...')
+            _explained(first, program, made, notes)
+        elif left: _tell_left(v, program, made, left)
         return v
+
+def _all_runs(program, names):
+    "The runs, and the files in the working folder that an earlier run left and that they read"
+    made,here = [],os.getcwd()+os.sep
+    for i,o in enumerate(names):
+        made.append(program.run(o, i))
+        if not i: program.seconds,found = time.time()-program.start,carried_on(made[0].files, _remembered(program.spec))
+        if i in (0,len(names)-1): program.keep('last' if i else 'first')
+    return made,sorted({*_files_left(program.spec, made), *(o for o in found if o.startswith(here))})
+
+def _verdict(made, names):
+    "What came out, and the first difference, not yet explained"
+    found = {i:first_difference(made[0].trace, made[i].trace) for i in range(1, len(made))}
+    differ = {i:c for i,(c,_) in found.items() if c}
+    results = [dict(run=n, **results_of(o.trace)) for n,o in zip(names, made)]
+    remarks = list(dict.fromkeys(r for i,(c,rs) in found.items() if not c for r in rs))
+    v = Verdict(not differ, len(made), steps_in(made[0].trace), results=results, remarks=remarks, differing=[names[i] for i in differ])
+    if not differ: return v,None
+    other = min(differ, key=lambda i: (differ[i].d.fit, differ[i].d.epoch, differ[i].d.phase=='valid', differ[i].d.step))
+    differ[other].other,v.divergence = other,differ[other].d
+    return v,differ[other]
 
 # %% ../nbs/39_verification.ipynb #93665437
 def check_steps(steps):
