@@ -39,12 +39,16 @@ def ends_with_reader():
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
         sys.exit(141)
 
-# %% ../nbs/60_terminal.ipynb #09febc9c
+# %% ../nbs/60_terminal.ipynb #f73c6e62
 _placeholders = {int:'N', float:'X', str:'VALUE'}
 
 def _placeholder(kind, doc):
     first = doc.partition(' ')[0]
     return first.upper() if first in ('File','Folder') else _placeholders[kind]
+
+def _docs(f):
+    try: return docments(f)
+    except OSError: return {}  # there is no source to read them from
 
 def _statement(doc): return doc.rstrip('?').replace('? ', '. ')
 
@@ -58,7 +62,7 @@ def _shown(p, doc):
     if kind in _placeholders and 'choices' not in how: new['metavar'] = _placeholder(kind, doc)
     return p.replace(annotation=Annotated[(kind, {**new, **how})])
 
-# %% ../nbs/60_terminal.ipynb #c6ed1ec6
+# %% ../nbs/60_terminal.ipynb #18598a63
 def command(f):
     "Make a command of `f` as `call_parse` does, which also has `--version`"
     @wraps(f)
@@ -67,7 +71,7 @@ def command(f):
             warnings.filterwarnings('ignore', message='.torch.jit.script. is deprecated')
             return f(*args, **kwargs)
     option = dict(action='version', version=f'fastai_repro {__version__}', help='show the version and end')
-    sig,docs = inspect.signature(f),docments(f)
+    sig,docs = inspect.signature(f),_docs(f)
     version = inspect.Parameter('version', inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str, option])
     parsed.__signature__ = sig.replace(parameters=[*(_shown(p, docs.get(n)) for n,p in sig.parameters.items()), version])
     res = call_parse(parsed)
