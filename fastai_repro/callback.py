@@ -26,7 +26,7 @@ from .seed import isolated,is_seeded,seed_all,deterministic,check_strict
 from .objects import Generators,opaque
 from .state import LearnerState,named_callbacks,named_tensors
 from .digests import digest
-from .loaders import current_place,key_dls,part_key,say_left_out,say_unkeyed,sharded
+from .loaders import current_place,key_dls,looking,part_key,say_left_out,say_unkeyed,sharded
 from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
@@ -46,8 +46,8 @@ class _Now:
     "What is going on: nothing, a fit from its beginning to its end, or a validation, prediction or batch outside of a fit"
     def __init__(self, is_inside=False, is_fit=False, is_finding=False):
         self.is_inside,self.is_fit,self.is_finding = is_inside,is_fit,is_finding  # `is_finding`: the fit is that of an `lr_find`
-        self.is_training = is_fit and not is_finding
-        self.clocks = []                            # of the loaders that were used, with the number of looks before
+        self.is_training,self.kind = is_fit and not is_finding,'find' if is_finding else 'epoch'
+        self.clocks = []                            # of the loaders that were used, with their counts of passes before
         self.held,self.is_listed = None,False       # the generators that are found, and whether all should be there
         self.team,self.part = None,0                # the processes and parts of a step, and the part that is made
         self.is_first,self.is_cancelled = True,False
@@ -289,7 +289,7 @@ def _outermost(self:ReproCallback, fit):
         with isolated(), self._modes(), self._fit() if fit else nullcontext(): yield
     finally:
         self._now = _Now()
-        for clock,looks in now.clocks: clock.end(looks)
+        for clock,counts in now.clocks: clock.end(counts)
         held.set_states(states)
         if now.is_finding: _set_grads(self.learn.model, grads)
         elif fit: self._end_fit()
@@ -312,7 +312,7 @@ def _fit(self:ReproCallback):
 def _level(self:ReproCallback, event_type, f, run):
     "One level of a training: seed a step, enter an epoch, key a pass. A `FitWrapper` may do it in its own way"
     if event_type=='batch': return run(partial(self._seed_step, f))
-    if event_type=='epoch' and self._now.is_training: self._enter(self._base + self.learn.epoch)
+    if event_type=='epoch' and self._now.is_fit: self._enter(self.learn.epoch + self._base*self._now.is_training)
     run_keyed = (lambda f: run(partial(self._one_pass, f))) if event_type in ('train','validate') else run
     wrapper = _wrapper_of(self.learn.cbs) if self._now.is_training else FitWrapper()
     return wrapper.around(event_type, f, run_keyed)
@@ -350,9 +350,9 @@ def _around_validation(self:ReproCallback):
 
 @patch
 def _one_pass(self:ReproCallback, f):
-    "The learner iterates a loader. In a fit this pass is the epoch's own; of each global batch, the loader makes the parts of this process"
-    team = self._now.team
-    with self._own_pass() if self._now.is_fit else nullcontext(), sharded(self._learn.dl, team.shard) if team else nullcontext(): f()
+    "The learner iterates a loader: in a fit this pass is the epoch's own, else a look. Of each global batch it makes our parts"
+    team,dl = self._now.team,self._learn.dl
+    with self._own_pass() if self._now.is_fit else looking(dl), sharded(dl, team.shard) if team else nullcontext(): f()
 
 @patch
 def begin_part(self:ReproCallback, part): self._now.part = part
@@ -380,7 +380,7 @@ def _begin_fit(self:ReproCallback):
         clock.tell("several processes were started, and each trains the whole model alone: train in `with learn.distrib_ctx():`", 'alone')
     if now.team and now.is_training: check_start(now.team, self.learn, self._run_seed)
     if self._begun and now.is_training: self._begin_to_tell(clock)
-    self._next,self._pass = self._base,clock.look() if now.is_finding else ('epoch', self._base)
+    self._next,self._pass = self._base,(now.kind, 0 if now.is_finding else self._base)
 
 @patch
 def _check_recipe(self:ReproCallback, dls):
@@ -436,13 +436,13 @@ def _seed_event(self:ReproCallback, event): self._seed(stream_key(self._run_seed
 @patch
 def _enter(self:ReproCallback, epoch):
     "Set the clock of the loaders that the learner has now to `epoch`"
-    clock,clocks = self._key(self.learn.dls)._clock,self._now.clocks
-    if all(c is not clock for c,_ in clocks): clocks.append((clock, clock.looks))
-    if clock.epoch!=epoch: self._find_generators()
-    self._now.is_listed = True  # from here on all should be there
-    clock.begin(epoch)
-    clock.after_batch = self._seed_unseen_step
-    self._next,self._pass = epoch+1,('epoch', epoch)
+    now,clock = self._now,self._key(self.learn.dls)._clock
+    if all(c is not clock for c,_ in now.clocks): now.clocks.append((clock, clock.counts))
+    if clock.epoch!=(now.kind, epoch): self._find_generators()
+    now.is_listed = True  # from here on all should be there
+    clock.begin(epoch, now.kind)
+    clock.after_batch,self._pass = self._seed_unseen_step,clock.epoch
+    if now.is_training: self._next = epoch+1
 
 # %% ../nbs/32_callback.ipynb #bfc1dd96
 @patch
@@ -466,7 +466,7 @@ def before_epoch(self:ReproCallback):
 @patch
 def _before_pass(self:ReproCallback, event):
     "A callback may have put other loaders there since the epoch began"
-    if self._now.is_training: self._enter(self._pass[1])
+    if self._now.is_fit: self._enter(self._pass[1])
     else: self._pass = self._key(self.learn.dls)._clock.look()
     self._seed_event(event)
 
