@@ -19,11 +19,12 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback,event
 from fastai.callback.schedule import LRFinder
+from fastai.learner import Metric
 from fastai.optimizer import OptimWrapper
 from .streams import check_seed,stream_key,stream_keys
 from .exact import check_exact,exact_arithmetic
 from .seed import isolated,is_seeded,seed_all,deterministic,check_strict
-from .objects import Generators,opaque
+from .objects import Generators,is_users,opaque
 from .state import LearnerState,named_callbacks,named_tensors
 from .digests import digest
 from .loaders import current_place,key_dls,looking,part_key,say_left_out,say_unkeyed,sharded
@@ -159,7 +160,7 @@ class _Hook:
     def __call__(self, *args, **kwargs): return _hooks[self.name](self.learn, getattr(type(self.learn), self.name), *args, **kwargs)
     def __reduce__(self):
         plain = repro_of(self.learn) is None or is_export(self.learn)
-        return getattr if plain else _Hook, (self.learn, self.name)
+        return (getattr, (self.learn, self.name, None)) if plain else (_Hook, (self.learn, self.name))
 
 class FitWrapper:
     "Base class for a callback that runs trainings in its own way, as `ResumeCallback` does. Its methods run them as they are"
@@ -215,14 +216,34 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
     if cb is None: return run(f)
     with nullcontext() if cb._now.is_inside else cb._outermost(event_type=='fit'): return cb._level(event_type, f, run)
 
+def _of_fastai(o): return not is_users(type(o)) and not isinstance(o, ReproCallback)
+
+@contextmanager
+def _as_before(learn):
+    "Around a validation or prediction in the middle of a fit: the fit goes on as if it had not been"
+    own = [learn, *filter(_of_fastai, learn.cbs)]
+    own += [o for o in (*learn.metrics, *(v for cb in own[1:] for v in vars(cb).values())) if isinstance(o, Metric)]
+    before,modes = [(vars(o), dict(vars(o))) for o in own],[(m, m.training) for m in learn.model.modules()]
+    try: yield
+    finally:
+        for now,was in before: now.update({k:v for k,v in was.items() if k!='final_record'})  # `validate` returns this one
+        for m,training in modes: m.training = training
+
 def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
     res,cb = plain(learn, *args, **kwargs),repro_of(learn)
     res.insert(0, isolated())
-    if cb is not None and not cb._now.is_inside: res.insert(0, cb._around_validation())
+    if cb is not None and cb._now.is_fit: res.insert(0, _as_before(learn))
+    elif cb is not None and not cb._now.is_inside: res.insert(0, cb._around_validation())
     return res
 
-_hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
+def _hooked_look(learn, plain, *args, **kwargs):
+    "`tta` and `summary` set the epoch, or fire the events of a fit"
+    cb = repro_of(learn)
+    with _as_before(learn) if cb is not None and cb._now.is_fit else nullcontext(): return plain(learn, *args, **kwargs)
+
+_hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context,
+              tta=_hooked_look, summary=_hooked_look)
 
 # %% ../nbs/32_callback.ipynb #78c37787
 @patch
@@ -241,13 +262,14 @@ def _attach(self:ReproCallback, learn):
     if self._last is None or self._last() is not learn:
         self._base,self._runs,self._pending = 0,0,True
         self._start = self._end = self._end_state = self._place = None
-    for name in _hooks: setattr(learn, name, _Hook(learn, name))
+    for name in _hooks:
+        if hasattr(type(learn), name): setattr(learn, name, _Hook(learn, name))
     self._learn,self._born = learn,torch.initial_seed()
 
 @patch
 def _detach(self:ReproCallback):
     if self._learn is None: return
-    hooks = () if self._learn in _waiting else ('_with_events','validation_context')  # `fine_tune`'s stays: its `cbs` may bring us
+    hooks = () if self._learn in _waiting else [o for o in _hooks if o!='fine_tune']  # that one stays: its `cbs` may bring us
     for name in hooks: self._learn.__dict__.pop(name, None)
     self._last,self._learn = weakref.ref(self._learn),None
 
