@@ -188,7 +188,7 @@ def __reduce_ex__(self:ReproCallback, protocol):
     if self._learn is not None and is_export(self._learn): return Callback, ()
     return super(ReproCallback, self).__reduce_ex__(protocol)
 
-# %% ../nbs/32_callback.ipynb #114c3ada
+# %% ../nbs/32_callback.ipynb #e61eca59
 class _Waiting(weakref.WeakKeyDictionary):
     "By learner the callback that gave way to another one; it stays in its process"
     def __reduce__(self): return _Waiting, ()
@@ -215,19 +215,6 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
     cb = repro_of(learn)
     if cb is None: return run(f)
     with nullcontext() if cb._now.is_inside else cb._outermost(event_type=='fit'): return cb._level(event_type, f, run)
-
-def _of_fastai(o): return not is_users(type(o)) and not isinstance(o, ReproCallback)
-
-@contextmanager
-def _as_before(learn):
-    "Around a validation or prediction in the middle of a fit: the fit goes on as if it had not been"
-    own = [learn, *filter(_of_fastai, learn.cbs)]
-    own += [o for o in (*learn.metrics, *(v for cb in own[1:] for v in vars(cb).values())) if isinstance(o, Metric)]
-    before,modes = [(vars(o), dict(vars(o))) for o in own],[(m, m.training) for m in learn.model.modules()]
-    try: yield
-    finally:
-        for now,was in before: now.update({k:v for k,v in was.items() if k!='final_record'})  # `validate` returns this one
-        for m,training in modes: m.training = training
 
 def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
@@ -466,7 +453,20 @@ def _enter(self:ReproCallback, epoch):
     clock.after_batch,self._pass = self._seed_unseen_step,clock.epoch
     if now.is_training: self._next = epoch+1
 
-# %% ../nbs/32_callback.ipynb #bfc1dd96
+# %% ../nbs/32_callback.ipynb #fd2ef181
+def _of_fastai(o): return not is_users(type(o)) and not isinstance(o, ReproCallback)
+
+@contextmanager
+def _as_before(learn):
+    "Around a validation or prediction in the middle of a fit: the fit goes on as if it had not been"
+    own = [learn, *filter(_of_fastai, learn.cbs)]
+    own += [o for o in (*learn.metrics, *(v for cb in own[1:] for v in vars(cb).values())) if isinstance(o, Metric)]
+    before,modes = [(vars(o), dict(vars(o))) for o in own],[(m, m.training) for m in learn.model.modules()]
+    try: yield
+    finally:
+        for now,was in before: now.update({k:v for k,v in was.items() if k!='final_record'})  # `validate` returns this one
+        for m,training in modes: m.training = training
+
 @patch
 @contextmanager
 def _own_pass(self:ReproCallback):
