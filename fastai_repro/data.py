@@ -102,9 +102,7 @@ def _sorted_items(get_items, by_place, splitter, asked, source):
     warnings.warn(f"{says}, which may differ on another machine. These paths are not sorted: {remedy}")
     return items
 
-# %% ../nbs/22_data.ipynb #25f8c60d
-_plain_datasets,_plain_weighted = DataBlock.datasets,DataBlock.weighted_dataloaders
-
+# %% ../nbs/22_data.ipynb #0eff597b
 def replaced(
     o, # Class or module
     **new # New attributes in place of its own
@@ -116,6 +114,18 @@ def replaced(
         for k,v in new.items():
             if getattr(o, k) is v: setattr(o, k, was[k])
     return undo
+
+def sorted_vocab(
+    make_vocab, # fastai's function
+    count, # How often each token was seen
+    *args, # For `make_vocab`
+    **kwargs # For `make_vocab`
+):
+    "fastai counts the tokens of files in the order in which its processes finish; ties must not come out in that order"
+    return make_vocab(Counter(dict(sorted(count.items()))), *args, **kwargs)
+
+# %% ../nbs/22_data.ipynb #3846cc20
+_plain_datasets,_plain_weighted = DataBlock.datasets,DataBlock.weighted_dataloaders
 
 def _datasets(self, source, verbose=False, by_place=None, asked=True):
     "`DataBlock.datasets` with sorted paths"
@@ -131,15 +141,6 @@ def _with_datasets(block, datasets):
 
 def _weighted(self, source, wgts, *args, datasets=_datasets, **kwargs):
     return _plain_weighted(_with_datasets(self, partial(datasets, self, by_place='wgts')), source, wgts, *args, **kwargs)
-
-def sorted_vocab(
-    make_vocab, # fastai's function
-    count, # How often each token was seen
-    *args, # For `make_vocab`
-    **kwargs # For `make_vocab`
-):
-    "fastai counts the tokens of files in the order in which its processes finish; ties must not come out in that order"
-    return make_vocab(Counter(dict(sorted(count.items()))), *args, **kwargs)
 
 _in_recipe = [False]  # what is built now follows a recipe, which has its own seed
 
