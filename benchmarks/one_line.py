@@ -212,12 +212,13 @@ ways = 'whole','again whole','again','other order','peek'
 
 def results_of(name, file, top):
     "By training cell: its digests in each way"
-    res,trainings = defaultdict(dict),[]
-    for way in ways[:2] if top=='nothing' else ways:
-        if way=='other order' and 'order' not in books[name]: continue
-        for i,digests in run_one(name, file, way, top, trainings).items(): res[i][way] = digests
-        if way=='whole': trainings = list(res)
+    res = defaultdict(dict)
+    def run(way, trainings=()):
+        for i,digests in run_one(name, file, way, top, [*trainings]).items(): res[i][way] = digests
         print(f'{name}, {top}, {way}: {len(res)} training cells', file=sys.stderr, flush=True)
+    run('whole')
+    trainings,rest = [*res],[o for o in (ways[1:2] if top=='nothing' else ways[1:]) if o!='other order' or 'order' in books[name]]
+    with ThreadPoolExecutor(len(rest)) as pool: [*pool.map(lambda way: run(way, trainings), rest)]
     return res
 
 def _distinct(ways): return len({o for v in ways.values() for o in v})
@@ -251,7 +252,7 @@ if len(sys.argv)==3 and sys.argv[1]=='child':
 def main(
     folder:str, # Folder with `course22` and `fastbook`
     only:str='', # Parts of names, with commas; default: all notebooks
-    jobs:int=1, # How many runs at once
+    jobs:int=1, # How many notebooks at once, each with up to four runs
     out:str=None, # File for the tables
 ):
     "Run the notebooks with and without the line, and compare the digests of each training cell"

@@ -150,6 +150,6 @@ def main(
         lines.append(f'| {what} | {cost} |')
         print(lines[-1], flush=True)
     lines += ['', f"{n} of scikit-learn's digits at {size} pixels, ResNet-18, batch size 64; medians of {pairs} rounds. "
-              f'python {platform.python_version()}, torch {torch.__version__}, fastai {fastai.__version__}, {os.cpu_count()} cores, threads {torch.get_num_threads()}']
+              f'python {platform.python_version()}, torch {torch.__version__}, fastai {fastai.__version__}, {len(os.sched_getaffinity(0))} cores, threads {torch.get_num_threads()}']
     print(lines[-1])
     if out: Path(out).write_text('\n'.join(lines) + '\n', encoding='utf-8')

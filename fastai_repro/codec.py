@@ -9,13 +9,14 @@ __all__ = ['module_own', 'hook_kinds', 'PLAIN', 'HARMLESS', 'slots_of', 'is_all_
            'is_compilers', 'is_our_hook', 'is_plain', 'copy_of', 'plain_value', 'from_plain_value', 'tensor_from',
            'pickled', 'calls_of', 'unpickled']
 
-# %% ../nbs/16_codec.ipynb #16448091
+# %% ../nbs/16_codec.ipynb #afd7d216
 import io,pickle,pickletools,sys
 from enum import Enum
 from functools import lru_cache,partial
 from pathlib import Path,PurePath
 from types import BuiltinFunctionType,FunctionType,MemberDescriptorType,ModuleType
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from .objects import is_installed,is_opaque
@@ -133,17 +134,13 @@ def pickled(o, instead):
     except Exception: return None
     return f.getvalue()
 
-# %% ../nbs/16_codec.ipynb #d9f8367e
+# %% ../nbs/16_codec.ipynb #d7873dca
 HARMLESS = {tuple(o.split(':')) for o in '''datetime:date datetime:datetime datetime:time datetime:timedelta datetime:timezone
 decimal:Decimal fractions:Fraction uuid:UUID collections:deque collections:OrderedDict collections:Counter collections:defaultdict
 itertools:count builtins:set builtins:frozenset builtins:bytearray builtins:complex random:Random array:_array_reconstructor array:array
 pathlib:PosixPath pathlib:WindowsPath pathlib._local:PosixPath pathlib._local:WindowsPath
 numpy:ndarray numpy:dtype numpy._core.multiarray:_reconstruct numpy._core.multiarray:scalar numpy._core.numeric:_frombuffer
 numpy.core.multiarray:_reconstruct numpy.core.multiarray:scalar numpy.core.numeric:_frombuffer
-pandas:DataFrame pandas:Series pandas:Index pandas:RangeIndex pandas:StringDtype pandas.arrays:StringArray
-pandas.core.indexes.base:_new_Index
-pandas.core.internals.managers:BlockManager pandas._libs.internals:_unpickle_block
-pandas._libs.arrays:__pyx_unpickle_NDArrayBacked builtins:slice
 torch:device torch:Size fastai_repro.codec:tensor_from'''.split()}
 HARMLESS |= {('torch',n) for n,o in vars(torch).items() if isinstance(o, (torch.dtype,torch.layout))}
 
@@ -157,6 +154,18 @@ def calls_of(data):
         elif op.name in ('BINGET','LONG_BINGET','GET'): strings.append(memo.get(arg))
         if op.name=='MEMOIZE': memo[len(memo)] = strings[-1] if strings else None
     return res
+
+# %% ../nbs/16_codec.ipynb #60e7777c
+def _tables():
+    "Small tables whose pickles call what tables call"
+    day,span = pd.Timestamp('2020-01-01'),pd.Timedelta(1, 'D')
+    frame = pd.DataFrame(dict(n=[1], x=[.5], s=['a'], o=[None], day=[day], there=[day.tz_localize('UTC')], span=[span],
+                              kind=pd.Categorical(['a']), ordered=pd.Categorical(['a'], ordered=True)))
+    nullable = pd.DataFrame({o:pd.array([v], dtype=o) for o,v in dict(Int64=1, Float64=.5, boolean=True, string='a').items()})
+    return [frame, nullable, frame['n'], day, span, *(frame.set_index(o) for o in ('n','s','day','there','span','kind',['n','s'])),
+            frame.set_index(pd.date_range(day, periods=1)), frame.set_index(pd.period_range(day, periods=1))]
+
+HARMLESS |= {call for o in _tables() for call in calls_of(pickled(o, lambda o: None))}
 
 # %% ../nbs/16_codec.ipynb #6a3ccb3a
 class _Unpickler(pickle.Unpickler):

@@ -9,8 +9,8 @@ __all__ = ['is_installed_folder', 'is_installed', 'is_users', 'names_in', 'funct
            'register_reseed', 'is_generator', 'is_atom', 'parts_of', 'walk_objects', 'Generators', 'opaque',
            'is_opaque']
 
-# %% ../nbs/12_objects.ipynb #86df00ec
-import dis,random,sys,sysconfig
+# %% ../nbs/12_objects.ipynb #9dd4e60a
+import builtins,dis,random,sys,sysconfig
 from collections import Counter,OrderedDict,deque
 from functools import cached_property,lru_cache
 from inspect import Signature
@@ -27,7 +27,7 @@ from plum import Function
 from .streams import derived_key
 from .seed import global_generators
 
-# %% ../nbs/12_objects.ipynb #8fc0a690
+# %% ../nbs/12_objects.ipynb #5e2fa501
 _stdlib = {Path(sysconfig.get_path(o)).resolve() for o in ('stdlib','platstdlib')}
 
 @lru_cache(maxsize=None)
@@ -43,12 +43,12 @@ def is_installed(
 )->bool: # False for the user's own modules, scripts and notebooks
     "Does module `name` belong to python, to an installed package or to this one?"
     root = name.partition('.')[0]
-    if root=='__main__': return False
-    if root in sys.stdlib_module_names or root=='fastai_repro': return True
-    file = getattr(sys.modules.get(name), '__file__', None) or getattr(sys.modules.get(root), '__file__', None)
-    if file is None: return False
-    parents = list(Path(file).resolve().parents)
-    home = next((o for o in parents if (o/root).exists() or (o/f'{root}.py').exists()), parents[0])
+    if root in ('__main__','fastai_repro'): return root!='__main__'
+    known = root if root in sys.modules else name
+    paths = getattr(m := sys.modules.get(known), '__path__', None) or [getattr(m, '__file__', None)]
+    if (path := next(iter(paths), None)) is None: return root in sys.stdlib_module_names
+    parents = list(Path(path).resolve().parents)
+    home = parents[min(known.count('.'), len(parents)-1)]  # the folder that the top of the package is in
     return is_installed_folder(home) or not _stdlib.isdisjoint(parents)
 
 def is_users(cls):
@@ -199,7 +199,7 @@ def _elements(o):
     elif isinstance(o, (set,frozenset)): yield from (('{}',v) for v in o)
     else: yield from ((f'[{i}]',v) for i,v in enumerate(o))
 
-# %% ../nbs/12_objects.ipynb #a1415cb7
+# %% ../nbs/12_objects.ipynb #53758229
 def _module_parts(module, names, seen=()):
     "What code that uses `module` and these attributes leads to; for an installed module only its generators"
     for n in names:
@@ -218,7 +218,7 @@ def _function_parts(f):
     for n in globals_:
         v = f.__globals__.get(n, sys.modules.get(n))
         if isinstance(v, ModuleType): yield from ((f':{n}{s}',o) for s,o in _module_parts(v, attributes))
-        else: yield f':{n}',v
+        elif v is not vars(builtins): yield f':{n}',v
 
 def _class_parts(cls):
     if not is_users(cls): return
@@ -231,7 +231,7 @@ def _own_parts(module):
 
 def _cell_parts(cell): return () if cell==CellType() else [('',cell.cell_contents)]
 
-# %% ../nbs/12_objects.ipynb #71f459f4
+# %% ../nbs/12_objects.ipynb #a8514e9f
 def _module_children(m):
     "Layers by their names, and the hooks on its weights, which are not among a tensor's attributes"
     yield from ((f'.{k}',v) for k,v in list(m._modules.items()))
@@ -246,10 +246,17 @@ _special = {
     Function:lambda o: [(f'.{i}',m.implementation) for i,m in enumerate(o.methods)],
     BuiltinFunctionType:lambda o: [('.__self__',o.__self__)], ref:lambda o: [('()',o())]}
 
+def _nothing(o): return ()
+
+def _is_shell(cls):
+    "The shell that runs a notebook holds all its variables, and is part of no training"
+    ipython = sys.modules.get('IPython')
+    return issubclass(cls, getattr(ipython, 'InteractiveShell', ()))
+
 @lru_cache(maxsize=None)
 def _how(cls):
     "For objects of `cls`: special parts, is it a container, slots, the nearest class that the user wrote"
-    special = next((_special[c] for c in cls.__mro__ if c in _special), None)
+    special = _nothing if _is_shell(cls) else next((_special[c] for c in cls.__mro__ if c in _special), None)
     members = () if special else ((n,d) for c in cls.__mro__ for n,d in vars(c).items())
     slots = [(n,d) for n,d in members if type(d) is MemberDescriptorType and n!='__dict__']
     container = issubclass(cls, (dict,list,tuple,set,frozenset,deque,np.ndarray,MappingProxyType))
@@ -377,15 +384,14 @@ def holder(self:Generators,
     mine = list(filter(_is_mine, way))
     return getattr(mine[-1], '__qualname__', type(mine[-1]).__name__) if mine else path.partition('.')[0]
 
-# %% ../nbs/12_objects.ipynb #971c1967
+# %% ../nbs/12_objects.ipynb #1df59ce7
 def opaque(cls):
     "A class decorator: the search does not look inside objects of `cls`"
     _special[cls] = _nothing
     return cls
 
-def _nothing(o): return ()
-
 @lru_cache(maxsize=None)
-def is_opaque(cls): return any(_special.get(c) is _nothing or c.__module__.startswith('fastai_repro.') for c in cls.__mro__)
+def is_opaque(cls):
+    return _is_shell(cls) or any(_special.get(c) is _nothing or c.__module__.startswith('fastai_repro.') for c in cls.__mro__)
 
 opaque(Generators)
