@@ -19,14 +19,15 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from fastai.callback.core import Callback,event
 from fastai.callback.schedule import LRFinder
+from fastai.learner import Metric
 from fastai.optimizer import OptimWrapper
 from .streams import check_seed,stream_key,stream_keys
 from .exact import check_exact,exact_arithmetic
 from .seed import isolated,is_seeded,seed_all,deterministic,check_strict
-from .objects import Generators,opaque
+from .objects import Generators,is_users,opaque
 from .state import LearnerState,named_callbacks,named_tensors
 from .digests import digest
-from .loaders import current_place,key_dls,part_key,say_left_out,say_unkeyed,sharded
+from .loaders import current_place,key_dls,looking,part_key,say_left_out,say_unkeyed,sharded
 from .manifest import RunWriter
 from .parts import check_start,check_weights,in_team,take_over,team_of
 from .layers import replace_nondeterministic
@@ -46,8 +47,8 @@ class _Now:
     "What is going on: nothing, a fit from its beginning to its end, or a validation, prediction or batch outside of a fit"
     def __init__(self, is_inside=False, is_fit=False, is_finding=False):
         self.is_inside,self.is_fit,self.is_finding = is_inside,is_fit,is_finding  # `is_finding`: the fit is that of an `lr_find`
-        self.is_training = is_fit and not is_finding
-        self.clocks = []                            # of the loaders that were used, with the number of looks before
+        self.is_training,self.kind = is_fit and not is_finding,'find' if is_finding else 'epoch'
+        self.clocks = []                            # of the loaders that were used, with their counts of passes before
         self.held,self.is_listed = None,False       # the generators that are found, and whether all should be there
         self.team,self.part = None,0                # the processes and parts of a step, and the part that is made
         self.is_first,self.is_cancelled = True,False
@@ -161,7 +162,7 @@ class _Hook:
     def __call__(self, *args, **kwargs): return _hooks[self.name](self.learn, getattr(type(self.learn), self.name), *args, **kwargs)
     def __reduce__(self):
         plain = repro_of(self.learn) is None or is_export(self.learn)
-        return getattr if plain else _Hook, (self.learn, self.name)
+        return (getattr, (self.learn, self.name, None)) if plain else (_Hook, (self.learn, self.name))
 
 class FitWrapper:
     "Base class for a callback that runs trainings in its own way, as `ResumeCallback` does. Its methods run them as they are"
@@ -189,7 +190,7 @@ def __reduce_ex__(self:ReproCallback, protocol):
     if self._learn is not None and is_export(self._learn): return Callback, ()
     return super(ReproCallback, self).__reduce_ex__(protocol)
 
-# %% ../nbs/32_callback.ipynb #114c3ada
+# %% ../nbs/32_callback.ipynb #e61eca59
 class _Waiting(weakref.WeakKeyDictionary):
     "By learner the callback that gave way to another one; it stays in its process"
     def __reduce__(self): return _Waiting, ()
@@ -221,10 +222,17 @@ def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
     res,cb = plain(learn, *args, **kwargs),repro_of(learn)
     res.insert(0, isolated())
-    if cb is not None and not cb._now.is_inside: res.insert(0, cb._around_validation())
+    if cb is not None and cb._now.is_fit: res.insert(0, _as_before(learn))
+    elif cb is not None and not cb._now.is_inside: res.insert(0, cb._around_validation())
     return res
 
-_hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context)
+def _hooked_look(learn, plain, *args, **kwargs):
+    "`tta` and `summary` set the epoch, or fire the events of a fit"
+    cb = repro_of(learn)
+    with _as_before(learn) if cb is not None and cb._now.is_fit else nullcontext(): return plain(learn, *args, **kwargs)
+
+_hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context,
+              tta=_hooked_look, summary=_hooked_look)
 
 # %% ../nbs/32_callback.ipynb #78c37787
 @patch
@@ -243,13 +251,14 @@ def _attach(self:ReproCallback, learn):
     if self._last is None or self._last() is not learn:
         self._base,self._runs,self._pending = 0,0,True
         self._start = self._end = self._end_state = self._place = None
-    for name in _hooks: setattr(learn, name, _Hook(learn, name))
+    for name in _hooks:
+        if hasattr(type(learn), name): setattr(learn, name, _Hook(learn, name))
     self._learn,self._born = learn,torch.initial_seed()
 
 @patch
 def _detach(self:ReproCallback):
     if self._learn is None: return
-    hooks = () if self._learn in _waiting else ('_with_events','validation_context')  # `fine_tune`'s stays: its `cbs` may bring us
+    hooks = () if self._learn in _waiting else [o for o in _hooks if o!='fine_tune']  # that one stays: its `cbs` may bring us
     for name in hooks: self._learn.__dict__.pop(name, None)
     self._last,self._learn = weakref.ref(self._learn),None
 
@@ -291,7 +300,7 @@ def _outermost(self:ReproCallback, fit):
         with isolated(), self._modes(), self._fit() if fit else nullcontext(): yield
     finally:
         self._now = _Now()
-        for clock,looks in now.clocks: clock.end(looks)
+        for clock,counts in now.clocks: clock.end(counts)
         held.set_states(states)
         if now.is_finding: _set_grads(self.learn.model, grads)
         elif fit: self._end_fit()
@@ -314,7 +323,7 @@ def _fit(self:ReproCallback):
 def _level(self:ReproCallback, event_type, f, run):
     "One level of a training: seed a step, enter an epoch, key a pass. A `FitWrapper` may do it in its own way"
     if event_type=='batch': return run(partial(self._seed_step, f))
-    if event_type=='epoch' and self._now.is_training: self._enter(self._base + self.learn.epoch)
+    if event_type=='epoch' and self._now.is_fit: self._enter(self.learn.epoch + self._base*self._now.is_training)
     run_keyed = (lambda f: run(partial(self._one_pass, f))) if event_type in ('train','validate') else run
     wrapper = _wrapper_of(self.learn.cbs) if self._now.is_training else FitWrapper()
     return wrapper.around(event_type, f, run_keyed)
@@ -352,9 +361,9 @@ def _around_validation(self:ReproCallback):
 
 @patch
 def _one_pass(self:ReproCallback, f):
-    "The learner iterates a loader. In a fit this pass is the epoch's own; of each global batch, the loader makes the parts of this process"
-    team = self._now.team
-    with self._own_pass() if self._now.is_fit else nullcontext(), sharded(self._learn.dl, team.shard) if team else nullcontext(): f()
+    "The learner iterates a loader: in a fit this pass is the epoch's own, else a look. Of each global batch it makes our parts"
+    team,dl = self._now.team,self._learn.dl
+    with self._own_pass() if self._now.is_fit else looking(dl), sharded(dl, team.shard) if team else nullcontext(): f()
 
 @patch
 def begin_part(self:ReproCallback, part): self._now.part = part
@@ -382,7 +391,7 @@ def _begin_fit(self:ReproCallback):
         clock.tell("several processes were started, and each trains the whole model alone: train in `with learn.distrib_ctx():`", 'alone')
     if now.team and now.is_training: check_start(now.team, self.learn, self._run_seed)
     if self._begun and now.is_training: self._begin_to_tell(clock)
-    self._next,self._pass = self._base,clock.look() if now.is_finding else ('epoch', self._base)
+    self._next,self._pass = self._base,(now.kind, 0 if now.is_finding else self._base)
 
 @patch
 def _check_recipe(self:ReproCallback, dls):
@@ -438,15 +447,28 @@ def _seed_event(self:ReproCallback, event): self._seed(stream_key(self._run_seed
 @patch
 def _enter(self:ReproCallback, epoch):
     "Set the clock of the loaders that the learner has now to `epoch`"
-    clock,clocks = self._key(self.learn.dls)._clock,self._now.clocks
-    if all(c is not clock for c,_ in clocks): clocks.append((clock, clock.looks))
-    if clock.epoch!=epoch: self._find_generators()
-    self._now.is_listed = True  # from here on all should be there
-    clock.begin(epoch)
-    clock.after_batch = self._seed_unseen_step
-    self._next,self._pass = epoch+1,('epoch', epoch)
+    now,clock = self._now,self._key(self.learn.dls)._clock
+    if all(c is not clock for c,_ in now.clocks): now.clocks.append((clock, clock.counts))
+    if clock.epoch!=(now.kind, epoch): self._find_generators()
+    now.is_listed = True  # from here on all should be there
+    clock.begin(epoch, now.kind)
+    clock.after_batch,self._pass = self._seed_unseen_step,clock.epoch
+    if now.is_training: self._next = epoch+1
 
-# %% ../nbs/32_callback.ipynb #bfc1dd96
+# %% ../nbs/32_callback.ipynb #fd2ef181
+def _of_fastai(o): return not is_users(type(o)) and not isinstance(o, ReproCallback)
+
+@contextmanager
+def _as_before(learn):
+    "Around a validation or prediction in the middle of a fit: the fit goes on as if it had not been"
+    own = [learn, *filter(_of_fastai, learn.cbs)]
+    own += [o for o in (*learn.metrics, *(v for cb in own[1:] for v in vars(cb).values())) if isinstance(o, Metric)]
+    before,modes = [(vars(o), dict(vars(o))) for o in own],[(m, m.training) for m in learn.model.modules()]
+    try: yield
+    finally:
+        for now,was in before: now.update({k:v for k,v in was.items() if k!='final_record'})  # `validate` returns this one
+        for m,training in modes: m.training = training
+
 @patch
 @contextmanager
 def _own_pass(self:ReproCallback):
@@ -468,7 +490,7 @@ def before_epoch(self:ReproCallback):
 @patch
 def _before_pass(self:ReproCallback, event):
     "A callback may have put other loaders there since the epoch began"
-    if self._now.is_training: self._enter(self._pass[1])
+    if self._now.is_fit: self._enter(self._pass[1])
     else: self._pass = self._key(self.learn.dls)._clock.look()
     self._seed_event(event)
 

@@ -6,7 +6,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/loaders.html.md"""
 
 # %% auto #0
 __all__ = ['say_unkeyed', 'say_left_out', 'Shard', 'Parts', 'part_key', 'key_dls', 'is_keyed', 'given_seed', 'has_places',
-           'sharded', 'batches_taken', 'look_from', 'current_place']
+           'sharded', 'looking', 'batches_taken', 'look_from', 'current_place']
 
 # %% ../nbs/21_loaders.ipynb #e697c236
 import itertools,random,warnings
@@ -32,11 +32,11 @@ _place = [()]
 
 @opaque
 class _Clock:
-    "What the loaders of one `DataLoaders` share: the seed, the epoch of the fit that runs, the number of looks"
+    "What the loaders of one `DataLoaders` share: the seed, the epoch of the fit that runs, and how many passes and looks each had"
     after_batch,exact,place = None,False,()  # called after each batch of a fit; are items made in `exact_arithmetic`?; the place of looks
     def __init__(self, seed):
         self.seed,self.given = seed,None
-        self.epoch,self.looks,self.passes = None,0,Counter()
+        self.epoch,self.counts = None,Counter()  # the epoch is a tuple; of each kind and loader, how many passes there were
         self.due,self.is_due,self.serial = None,False,0
         self.to_check,self.told,self.warned = set(),set(),set()
 
@@ -44,26 +44,32 @@ class _Clock:
         "A copy that is made in a fit is outside the fit"
         return {k:v for k,v in vars(self).items() if k!='after_batch'} | dict(epoch=None, due=None, to_check=set())
 
-    def begin(self, epoch):
-        "The fit is in `epoch` now"
-        if self.epoch!=epoch: self.epoch,self.looks,self.passes = epoch,0,Counter()
+    def begin(self, epoch, kind='epoch'):
+        "The fit is in `epoch` now; `kind` is 'find' in an `lr_find`"
+        if self.epoch!=(kind, epoch): self.epoch,self.counts = (kind, epoch),Counter()
 
-    def end(self, looks):
-        self.epoch,self.due,self.looks,self.to_check = None,None,looks,set()
+    def end(self, counts):
+        self.epoch,self.due,self.counts,self.to_check = None,None,counts,set()
         self.after_batch,self.exact = None,False
 
-    def look(self):
-        if self.epoch is None and self.place is not _place[0]: self.place,self.looks = _place[0],0
-        self.looks += 1
-        return ('look', *self.place, self.looks) if self.epoch is None else ('epoch', self.epoch, 'look', self.looks)
+    def _count(self, kind, loader):
+        if self.epoch is None and self.place is not _place[0]: self.place,self.counts = _place[0],Counter()
+        self.counts[kind, loader] += 1
+        return self.counts[kind, loader]
+
+    def look(self, who='learner'):
+        "The key of the next look. Each loader counts its own, apart from its passes, so that looking moves nothing else"
+        n = self._count('look', who)
+        return ('look', *self.place, n) if self.epoch is None else (*self.epoch, 'look', n)
 
     def next_pass(self, loader, own=True):
         "The key of the pass that begins. The pass that is `due` is the learner's own: it gets the key of the epoch, whenever it comes"
         self.is_due,self.serial = self.epoch is not None and own and self.due==loader,self.serial+1
-        if self.epoch is None or not own: return self.look()
-        n,self.passes[loader] = self.passes[loader],self.passes[loader]+1
-        if self.is_due: n,self.due = 0,None
-        return ('epoch', self.epoch, 'pass', n) if n else ('epoch', self.epoch)
+        if not own: return self.look(loader)
+        n = self._count('pass', loader)
+        if self.epoch is None: return ('pass', *self.place, n)
+        if self.is_due: n,self.due = 1,None
+        return (*self.epoch, 'pass', n-1) if n>1 else self.epoch
 
     def tell(self, text, kind='key'):
         "Warn, once a run of each kind"
@@ -192,7 +198,7 @@ class _KeyedDLs(_Keyed):
 
     def rewind(self):
         "Back to the starting state, in place: the looks that were taken are forgotten"
-        self._clock.end(0)
+        self._clock.end(Counter())
         return self
 
     def rebuild(self):
@@ -250,7 +256,7 @@ def _check_divisible(dl):
     if not why and dl.prebatched: why = 'it makes no batches (`bs=None`)'
     if why: raise ValueError(f"{_indivisible(dl._loader, dl._plain)}: {why}. Train in one process, without `parts`")
 
-# %% ../nbs/21_loaders.ipynb #3dcdb488
+# %% ../nbs/21_loaders.ipynb #c05adf9d
 class _KeyedPasses(_Keyed):
     "Passes of a loader: the order is drawn from the key of the pass, and the generators are left alone"
     _loader,_own,_pass,_ordering,_by_batch,_first,_taken,_held,_check = None,True,None,False,False,0,0,None,False
@@ -287,9 +293,12 @@ class _KeyedPasses(_Keyed):
         states = self._held.states()
         try:
             with isolated():
-                self._seed_order(self._clock.next_pass(self._loader, self._own))
+                self._seed_order(self._clock.look(self._loader))
                 return super().get_idxs()
         finally: self._held.set_states(states)
+
+    def one_batch(self):
+        with looking(self): return super().one_batch()
 
     def _one_pass(self):
         with isolated(): super()._one_pass()
@@ -378,7 +387,9 @@ class _KeyedTransforms(_KeyedBatches):
         if self._by_batch:
             seed_all(key)
             self._held.seed(key)
-        b = _unwrap(self._clock, self._loader, next(batches))
+        self._ordering = self._by_batch  # its own `__iter__` may draw the order only now
+        try: b = _unwrap(self._clock, self._loader, next(batches))
+        finally: self._ordering = False
         if type(b) is Parts:
             for j,o in enumerate(b): b[j] = self._to_learner(o, key and part_key(key, b.first+j), draws, check and not j)
             return b
@@ -408,7 +419,7 @@ class _KeyedTransforms(_KeyedBatches):
 def _hand_out(dl, path, start, next_batch, held, first=0, end=noop):
     "The batches of the pass `path` from number `first` on: `start` gives the iterator, from which `next_batch` takes one"
     clock = dl._clock
-    of_fit,is_due,serial = path==('epoch', clock.epoch),clock.is_due,clock.serial
+    of_fit,is_due,serial = path==clock.epoch,clock.is_due,clock.serial
     guard,states = noop if is_due else isolated(),held.states()  # around a fit, `ReproCallback` does it once
     try:
         batches,next_batch = guard(start)(),guard(next_batch)
@@ -434,7 +445,7 @@ class _KeyedDL(_KeyedTransforms):
         clock = self._clock
         path = clock.next_pass(self._loader, self._own)
         keys,draws = stream_keys(clock.seed, 'batch', self._loader, *path),not _is_quiet(getattr(self, 'after_batch', None))
-        to_check = path==('epoch', clock.epoch) and self._loader in clock.to_check and not self._by_batch
+        to_check = path==clock.epoch and self._loader in clock.to_check and not self._by_batch
         self._held,self._check = self._find(),to_check
         clock.to_check.discard(self._loader)
         def next_batch(batches, k):
@@ -445,18 +456,21 @@ class _KeyedDL(_KeyedTransforms):
         yield from _hand_out(self, path, partial(self._start, path, first), next_batch, self._held, first, end)
 
 # %% ../nbs/21_loaders.ipynb #f0648936
+class _Request(tuple):
+    "What the sampler asks for: the key of a batch, its indices with their keys, and whether to make it twice"
+
 class _KeyedItems(Dataset, GetAttr):
-    "A dataset whose indices bring their keys along, and that collates its items"
+    "A dataset that makes and collates what a sampler requests, with the keys that come along. Any other index is the dataset's own"
     _default,held = 'dataset',None
     def __init__(self, dataset, collate, batched): self.dataset,self.collate,self.batched = dataset,collate,batched
 
     def __len__(self): return len(self.dataset)
-    def __getitems__(self, request): return self[request]
     def _get(self): return getattr(self.dataset, '__getitem__', None) or (lambda i: self.dataset.__getitems__([i])[0])
 
     @_on_one_thread
     def __getitem__(self, request):
         if type(request) is Parts: return Parts([self[o] if o[1] else None for o in request], request.first)
+        if type(request) is not _Request: return self._get()(request)
         key,keyed,check = request
         collate = self.collate if self.batched else lambda items: self.collate(items[0])
         make = _Maker(self._get(), collate, self.held, dict(dataset=self.dataset, collate_fn=self.collate))
@@ -478,7 +492,7 @@ class _KeyedOrder:
             idxs = o if self.batched else [o]
             def request(part=0, a=0, b=None):
                 keyed = [(item_key(place+a+i),idx) for i,idx in enumerate(idxs[a:b])]
-                return part_key(batch_key(k), part),keyed,check and k==first
+                return _Request((part_key(batch_key(k), part), keyed, check and k==first))
             if k<first: pass
             elif shard is None: yield request()
             else: yield Parts([request(*o) for o in shard.split(len(idxs))], shard.own.start)
@@ -510,11 +524,11 @@ class _KeyedTorch(TorchLoader):
     def batches_from(self, first):
         "The batches of a new pass from number `first` on, without making those before it"
         clock = self._clock
-        path,shard = clock.next_pass(self._loader),self._shard
+        path,shard = clock.next_pass(self._loader, self._own),self._shard
         self._shard = None
         if shard and not self.order.batched:
             raise ValueError(f"{_indivisible(self._loader, TorchLoader)}: it makes no batches (`batch_size=None`). Give it a batch size")
-        check = path==('epoch', clock.epoch) and self._loader in clock.to_check
+        check = path==clock.epoch and self._loader in clock.to_check
         clock.to_check.discard(self._loader)
         parts = dict(dataset=self.dataset.dataset, collate_fn=self.dataset.collate)
         self.dataset.held = Generators(parts)  # without the sampler, which workers don't get
@@ -551,7 +565,7 @@ class _KeyedIter(GetAttr):
 
     def __iter__(self):
         if self._shard: raise ValueError(f"{_indivisible(self._loader, type(self.dl))}: the positions of its items are not known")
-        path = self._clock.next_pass(self._loader)
+        path = self._clock.next_pass(self._loader, self._own)
         held = _generators(self._clock, self._loader, dict(loader=self.dl))
         return _batch_by_batch(self, path, lambda: iter(self.dl), held)
 
@@ -605,7 +619,7 @@ def key_dls(
     for i,dl in enumerate(dls.loaders): dls.loaders[i] = _key_loader(dl, dls._clock, i)
     return dls
 
-# %% ../nbs/21_loaders.ipynb #0b48fd1e
+# %% ../nbs/21_loaders.ipynb #374bb179
 def is_keyed(dls): return isinstance(dls, _KeyedDLs)
 
 def given_seed(dls): return getattr(getattr(dls, '_clock', None), 'given', None)  # to `repro_dls` or `ReproDataBlock`
@@ -631,6 +645,17 @@ def sharded(
     finally:
         dl._shard = None
         setattr(dl, grown, before)
+
+@contextmanager
+def looking(
+    dl, # Loader; one that is not keyed stays as it is
+):
+    "Inside, a pass over `dl` is a look, which counts apart"
+    own = getattr(dl, '_own', None)
+    if own is not None: dl._own = False
+    try: yield
+    finally:
+        if own is not None: dl._own = own
 
 def batches_taken(dl): return getattr(dl, '_taken', 0)  # of the pass that the learner makes
 

@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/session.html.md"""
 # %% auto #0
 __all__ = ['after_init', 'key_new_loaders', 'sort_vocab', 'cell_key', 'running_shell', 'Session', 'reproducible']
 
-# %% ../nbs/33_session.ipynb #6b497e99
+# %% ../nbs/33_session.ipynb #05fe92a2
 import builtins,os,sys,warnings
 from contextlib import ExitStack,contextmanager
 from functools import partial,wraps
@@ -21,7 +21,7 @@ from fastai.torch_core import rank_distrib
 from .streams import check_seed,stream_key
 from .seed import deterministic,get_states,is_seeded,noting_models,seed_later_too,set_states
 from .objects import opaque
-from .data import sorted_vocab
+from .data import replaced,seed_blocks,sorted_vocab
 from .loaders import given_seed,key_dls,look_from
 from .callback import ReproCallback,is_fresh,repro_of,threads_of
 
@@ -44,7 +44,7 @@ def after_init(
         else: del cls.__init__
     return undo
 
-# %% ../nbs/33_session.ipynb #acac4be9
+# %% ../nbs/33_session.ipynb #71239b24
 def key_new_loaders(
     seed:int, # Seed, 0 to 2**64-1
 ): # Function that undoes it
@@ -57,11 +57,7 @@ def key_new_loaders(
 def sort_vocab(): # Function that undoes it
     "fastai's vocabularies don't depend on the order in which its processes finish"
     import fastai.text.data as text
-    plain = text.make_vocab
-    ours = text.make_vocab = wraps(plain)(partial(sorted_vocab, plain))
-    def undo():
-        if text.make_vocab is ours: text.make_vocab = plain
-    return undo
+    return replaced(text, make_vocab=wraps(text.make_vocab)(partial(sorted_vocab, text.make_vocab)))
 
 # %% ../nbs/33_session.ipynb #68e8ecff
 def cell_key(
@@ -107,7 +103,7 @@ class Session:
         "In a notebook the printed line is enough; in a terminal, IPython has written `Out[1]:` already"
         if not hasattr(self.shell, 'kernel'): print(repr(self))
 
-# %% ../nbs/33_session.ipynb #d1d0a2f5
+# %% ../nbs/33_session.ipynb #005e3728
 @contextmanager
 def _hash_seed(seed):
     "Child processes hash strings alike"
@@ -125,6 +121,7 @@ def _start(self:Session):
         for o in (flags, threads, noting_models(), _hash_seed(self.seed)): stack.enter_context(o)
         stack.callback(key_new_loaders(self.seed))
         stack.callback(after_init(Learner, self._equip))
+        stack.callback(seed_blocks(self.seed))
         stack.callback(sort_vocab())
         if self.shell: stack.callback(self._listen())
         stack.callback(look_from)
