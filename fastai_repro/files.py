@@ -87,7 +87,7 @@ def read_sealed(
             return res
     if errors: raise errors[0]
 
-# %% ../nbs/01_files.ipynb #4c1750d7
+# %% ../nbs/01_files.ipynb #480e7c94
 @contextmanager
 def locked(
     path:Path # A file; the lock is a file next to it
@@ -101,7 +101,8 @@ def locked(
         if fcntl:
             try: fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as e:
-                raise ValueError(f"`path` {str(path)!r} is in use by another process: give each process its own") from e
+                raise ValueError(f"`path` {str(path)!r} is in use by another process: wait until it has ended, or give each "
+                                 "process its own path") from e
         unfinished = re.compile(re.escape(f'.{path.name[:200]}.') + '[0-9a-f]{8}')
         for o in path.parent.iterdir():
             if unfinished.fullmatch(o.name): o.unlink(missing_ok=True)

@@ -206,11 +206,11 @@ def _keep_code(self:RunWriter, learn):
         warnings.warn("the run can't be replayed as it is: " + '; '.join(f'{k}: {v}' for k,v in left.items()))
     self.manifest.save(self.path)
 
-# %% ../nbs/27_manifest.ipynb #b362580c
+# %% ../nbs/27_manifest.ipynb #7792fe41
 @patch
 def _end(self:RunWriter, learn, state, seconds, rows, error):
     f = self.manifest.fields
-    f['end.state'],f['end.error'],f['end.seconds'] = state,error,f.get('end.seconds', 0) + seconds
+    f['end.state'],f['end.error'],f['end.seconds'] = state,error,round(f.get('end.seconds', 0) + seconds, 3)
     for k,v in _metrics(learn, rows).items(): f[k] = f.get(k, []) + masked(v)
     f.update({**env_fields(), **f, **module_fields()})  # some modules are imported in the middle of a training
     memory = lambda: torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None

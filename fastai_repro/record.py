@@ -19,7 +19,7 @@ from .streams import SCHEME
 from .terminal import command
 from .views import diff_html,diff_lines,headline_of,is_result,manifest_html,manifest_lines,results_of,short
 
-# %% ../nbs/05_record.ipynb #82ee36f4
+# %% ../nbs/05_record.ipynb #5bed7d86
 SCHEMA = 2  # version of the file: it grows when a field is renamed, or means something else
 _needed = 'manifest.schema run.time seed streams.scheme python.version torch.version torch.matmul_precision cpu.family cpu.threads'.split()
 
@@ -55,10 +55,10 @@ class RunManifest:
     )->'RunManifest':
         "Read a manifest; nothing in it is executed"
         path = Path(path)
-        if not path.exists(): raise FileNotFoundError(f"`path` {str(path)!r} does not exist: pass a file that `RunManifest.save` wrote")
+        if not path.exists(): raise FileNotFoundError(f"`path` {str(path)!r} does not exist: {_remedy}")
         return cls(_read(path), path.stem)
 
-# %% ../nbs/05_record.ipynb #5e7984a4
+# %% ../nbs/05_record.ipynb #35687749
 @patch
 def save(self:RunManifest,
     path:str|Path # File to write: JSON, sorted, one field a line
@@ -69,7 +69,9 @@ def save(self:RunManifest,
     with atomic_open(path) as f: f.write('{\n' + ',\n'.join(lines) + '\n}\n')
     return Path(path)
 
-def _bad(path, what): return ValueError(f"`path` {str(path)!r} {what}: pass a file that `RunManifest.save` wrote")
+_remedy = 'pass a record, as `fastai-repro-run --manifest FILE` or `ReproCallback(manifest=...)` writes it'
+
+def _bad(path, what): return ValueError(f"`path` {str(path)!r} {what}: {_remedy}")
 
 def _check(fields, path):
     "Raise if `fields` are not those of a manifest that this version can compare"
