@@ -107,7 +107,7 @@ def go_on_in_epoch(self:Shown, learn,
         o.pbar.update(steps)
     _draw(learn)
 
-# %% ../nbs/35_progress.ipynb #1f46e4eb
+# %% ../nbs/35_progress.ipynb #bd3ebc2d
 def _models(learn): return Path(learn.path)/learn.model_dir
 
 def saved_files(learn)->dict: # The bytes of each file as a tensor, by its path from the learner's folder for models
@@ -117,15 +117,21 @@ def saved_files(learn)->dict: # The bytes of each file as a tensor, by its path 
         if p.is_file(): res[os.path.relpath(p, _models(learn))] = torch.frombuffer(bytearray(p.read_bytes()), dtype=torch.uint8)
     return res
 
+_own = set()  # digests of files that this process has put back: another training may have written the same name
+
+def _id(data): return blake2b(data, digest_size=4).hexdigest()
+
 def _put_file(path, data):
     "Write `data` to `path`, if it is not there, and return what was done, in words"
-    if not path.exists(): said = 'was missing, and was put back'
-    elif (found := path.read_bytes())==data: return
-    else:
-        aside = path.with_name(f'{path.stem}.{blake2b(found, digest_size=4).hexdigest()}{path.suffix}')
+    found,said = path.read_bytes() if path.exists() else None,None
+    if found is None: said = 'was missing, and was put back'
+    elif found!=data and _id(found) not in _own:
+        aside = path.with_name(f'{path.stem}.{_id(found)}{path.suffix}')
         os.replace(path, aside)
         said = f"was not as this training had left it. It was put back, and the other file is now {aside.name!r}"
-    with atomic_open(path, 'wb') as f: f.write(data)
+    if found!=data:
+        with atomic_open(path, 'wb') as f: f.write(data)
+    _own.add(_id(data))
     return said
 
 def put_back(learn,
