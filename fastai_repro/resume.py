@@ -164,7 +164,7 @@ def _read_file(self:ResumeCallback):
     except ValueError as e: raise ValueError(f"{e}. {self._anew()}") from None
     except OSError as e: raise ValueError(str(e)) from e
 
-# %% ../nbs/36_resume.ipynb #9f2fd5f6
+# %% ../nbs/36_resume.ipynb #ea07dc1c
 _moves_bits = 'code','torch','python','cpu','gpu','packages','platform','env','end'
 # what else a fit finds, the one before may have moved
 _of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule epochs start_epoch trainable'.split())
@@ -177,14 +177,21 @@ def _was(name, a, b):
     i = max(0, len(os.path.commonprefix([a, b]))-20) if max(len(a), len(b))>80 else 0
     return f"`{name}` was {'...'*bool(i)}{a[i:i+80]} and is {'...'*bool(i)}{b[i:i+80]}"
 
+def _counts(*fields):
+    "How many items two trainings have, if that is known, because a digest doesn't show it"
+    ns = [o.get('data.n') for o in fields]
+    if not all(isinstance(n, list) and all(isinstance(i, int) for i in n) for n in ns): return ''
+    return ' ({} items before, {} now)'.format(*map(sum, ns))
+
 @patch
 def _changed(self:ResumeCallback, fields, n):
     "What is set to other values than in the checkpoint's training"
     diff = RunManifest(json.loads(fields)).diff(RunManifest(self._fields[-1]))
     diff = [o for o in diff if o.field!='learner.init' and (o.group=='changes' or 'follows from `code.' in o.why)]
     conditions = [o for o in diff if o.field.split('.')[0] in _moves_bits]
-    fields = [o for o in diff if o not in conditions and (n==0 or o.field in _of_each_fit)]
-    words = [_was(o.field, *('not there' if x is None else x for x in (o.a, o.b))) for o in fields]
+    found = [o for o in diff if o not in conditions and (n==0 or o.field in _of_each_fit)]
+    counts = _counts(json.loads(fields), self._fields[-1])
+    words = [_was(o.field, *('not there' if x is None else x for x in (o.a, o.b))) + counts*(o.field=='data.items') for o in found]
     return words,[] if n else conditions  # which were said at the first fit
 
 @patch
