@@ -8,7 +8,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/commands.html.md"""
 __all__ = ['run', 'verify', 'doctor']
 
 # %% ../nbs/66_commands.ipynb #e3725a9a
-import tempfile
+import shlex,tempfile
 from pathlib import Path
 from typing import Annotated
 from .terminal import check_folder,check_order,check_script,command,fail,rest_of_line,shell_status,write_json
@@ -72,9 +72,11 @@ def run(
     if exact and not fix: fail("`--exact` needs `--fix`: only a training that repeats can be the same on every machine. Add `--fix`")
     for name,o in dict(trace=trace, manifest=manifest, resume=resume).items(): check_folder(name, o)
     every = _check_resume(resume, every, fix) if resume or every else None
+    from fastai_repro.credentials import masked
     from fastai_repro.digests import digest
     from fastai_repro.process import RunSpec
-    this = dict(script=Path(script).name, arguments=digest(args), seed=seed, strict=strict, exact=exact)
+    this = dict(script=Path(script).name, arguments=digest(args), seed=seed, strict=strict, exact=exact,
+                shown=shlex.join(masked([str(o) for o in args])))
     first = _resumed(resume, every, this) if resume else []
     _clear(trace, manifest)
     trace,manifest = (o and str(Path(o).resolve()) for o in (trace, manifest))

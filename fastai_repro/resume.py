@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/resume.html.md"""
 # %% auto #0
 __all__ = ['ResumeCallback']
 
-# %% ../nbs/36_resume.ipynb #aacd0cd7
+# %% ../nbs/36_resume.ipynb #e007e709
 import json,os,re,signal,threading,time,warnings
 from contextlib import contextmanager,nullcontext
 from functools import partial
@@ -26,7 +26,7 @@ from .holders import as_plain,from_plain,register_resume
 from .state import LearnerState,named_tensors
 from .loaders import batches_taken,has_places
 from .manifest import RunManifest,learner_fields
-from .progress import Shown
+from .progress import Shown,put_back,saved_files
 from .parts import team_of
 from .callback import FitWrapper,is_export,repro_of
 
@@ -164,7 +164,7 @@ def _read_file(self:ResumeCallback):
     except ValueError as e: raise ValueError(f"{e}. {self._anew()}") from None
     except OSError as e: raise ValueError(str(e)) from e
 
-# %% ../nbs/36_resume.ipynb #9f2fd5f6
+# %% ../nbs/36_resume.ipynb #ea07dc1c
 _moves_bits = 'code','torch','python','cpu','gpu','packages','platform','env','end'
 # what else a fit finds, the one before may have moved
 _of_each_fit = tuple(f'learner.{o}' for o in 'lr schedule epochs start_epoch trainable'.split())
@@ -177,14 +177,21 @@ def _was(name, a, b):
     i = max(0, len(os.path.commonprefix([a, b]))-20) if max(len(a), len(b))>80 else 0
     return f"`{name}` was {'...'*bool(i)}{a[i:i+80]} and is {'...'*bool(i)}{b[i:i+80]}"
 
+def _counts(*fields):
+    "How many items two trainings have, if that is known, because a digest doesn't show it"
+    ns = [o.get('data.n') for o in fields]
+    if not all(isinstance(n, list) and all(isinstance(i, int) for i in n) for n in ns): return ''
+    return ' ({} items before, {} now)'.format(*map(sum, ns))
+
 @patch
 def _changed(self:ResumeCallback, fields, n):
     "What is set to other values than in the checkpoint's training"
     diff = RunManifest(json.loads(fields)).diff(RunManifest(self._fields[-1]))
     diff = [o for o in diff if o.field!='learner.init' and (o.group=='changes' or 'follows from `code.' in o.why)]
     conditions = [o for o in diff if o.field.split('.')[0] in _moves_bits]
-    fields = [o for o in diff if o not in conditions and (n==0 or o.field in _of_each_fit)]
-    words = [_was(o.field, *('not there' if x is None else x for x in (o.a, o.b))) for o in fields]
+    found = [o for o in diff if o not in conditions and (n==0 or o.field in _of_each_fit)]
+    counts = _counts(json.loads(fields), self._fields[-1])
+    words = [_was(o.field, *('not there' if x is None else x for x in (o.a, o.b))) + counts*(o.field=='data.items') for o in found]
     return words,[] if n else conditions  # which were said at the first fit
 
 @patch
@@ -223,7 +230,7 @@ def _says_other_weights(self:ResumeCallback):
     return (f"`path` {str(self.path)!r} holds a checkpoint of a training that started from other weights (`learner.init`). {any_init}"
             f"{self._anew()}. To get the same weights in every process, make the model in `with seeded(42, 'init'):`")
 
-# %% ../nbs/36_resume.ipynb #28cb10f8
+# %% ../nbs/36_resume.ipynb #b4afc565
 _start = dict(epoch=0, batch=0, iter=0)
 
 @patch
@@ -257,6 +264,7 @@ def _one_fit(self:ResumeCallback, f, run):
     self._fields.append(json.loads(json.dumps(self._capture())))
     if ckpt and n<len(ckpt['fields']): self._compare(ckpt['fields'][n], n)
     self._fits,self._at,self._shown,self._last,self._there = n+1,_start,Shown(),time.monotonic(),None
+    if ckpt and n==ckpt['fit']: self._put_files()
     is_done = ckpt and (n<ckpt['fit'] or ckpt['is_over'])
     if is_done: self._skip(repro, n)
     else:
@@ -264,6 +272,12 @@ def _one_fit(self:ResumeCallback, f, run):
         run(partial(self._go_on, f))
         self._earlier.append(as_plain(self._shown.state()))
     return not is_done
+
+@patch
+def _put_files(self:ResumeCallback):
+    "What callbacks had written, as it was at the checkpoint"
+    if self._is_writer(): put_back(self.learn, self._ckpt.get('saved', {}))
+    self._agree()  # no other process reads them before
 
 @patch
 def _put(self:ResumeCallback, **kwargs):
@@ -379,20 +393,27 @@ def before_train(self:ResumeCallback):
 @patch
 def before_validate(self:ResumeCallback): self._wait()
 
-# %% ../nbs/36_resume.ipynb #0ea43638
+# %% ../nbs/36_resume.ipynb #17f9abc6
 @patch
 def _save(self:ResumeCallback, learn, fit, at=_start, is_over=False):
     if not self._is_writer(): return
     rest = LearnerState.take(learn) if at==_start else self._take()
-    if rest.refused: return warnings.warn(f"no checkpoint can be written: {rest.why()}. The last one stays, and the training goes on")
+    if rest.refused: return warnings.warn(f"no checkpoint can be written: {rest.why()}. {self._stays()}")
     before,now = repro_of(learn).position
     shown,begun = (self._shown.next_fit(),now) if at==_start else (self._shown,before)
     ckpt = dict(fit=fit, at=at, is_over=is_over, threads=torch.get_num_threads(), begun=begun, shown=as_plain(shown.state()),
-                earlier=list(self._earlier), fields=[json.dumps(o) for o in self._fields], state=_get_state(learn, rest))
+                earlier=list(self._earlier), fields=[json.dumps(o) for o in self._fields], state=_get_state(learn, rest),
+                saved=saved_files(learn))
     self._wait()
     self._thread = threading.Thread(target=self._write, args=(ckpt,))
     self._thread.start()
     self._last = time.monotonic()
+
+@patch
+def _stays(self:ResumeCallback):
+    "What is left when a checkpoint can't be written"
+    what = 'The one before it stays' if self._file.exists() else 'There is none before it'
+    return f'{what}, and the training goes on'
 
 @patch
 def _write(self:ResumeCallback, ckpt):
@@ -403,8 +424,7 @@ def _write(self:ResumeCallback, ckpt):
 def _wait(self:ResumeCallback):
     if self._thread is not None: self._thread.join()
     if self._error is not None:
-        warnings.warn(f"a checkpoint was not written to {str(self.path)!r}: {self._error}. "
-                      "The one before it stays, and the training goes on")
+        warnings.warn(f"a checkpoint was not written to {str(self.path)!r}: {self._error}. {self._stays()}")
     self._thread = self._error = None
 
 @patch

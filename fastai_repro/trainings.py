@@ -35,14 +35,14 @@ def hold_folder(
     except OSError: fail(f"`--resume` is {str(folder)!r}, where another process is training: wait until it ends, or pass another folder")
     return f
 
-# %% ../nbs/62_trainings.ipynb #9d37b5a6
+# %% ../nbs/62_trainings.ipynb #87f18458
 def _taken(folder):
     "Is anything there?"
     return folder.exists() and (not folder.is_dir() or any(not o.name.startswith('.') for o in folder.iterdir()))
 
 def claim_folder(
     folder:Path, # For the checkpoints
-    command:dict, # What the command is: its program, arguments, seed
+    command:dict, # What the command is: its program, arguments, seed; `shown`, if there, is what a message shows of the arguments
 )->bool: # Has this command begun there before?
     "Make `folder` that of `command`"
     file,name = folder/'command.json',f"`--resume` is {str(folder)!r}, "
@@ -58,12 +58,18 @@ def claim_folder(
     print(f'going on with the trainings in {folder}; to start over, delete that folder with its checkpoints', file=sys.stderr)
     return True
 
+def _was(name, then, now):
+    "A change in words: of arguments, which are compared by their digest, what may be shown"
+    a,b = ((o.get('shown') if name=='arguments' and 'shown' in now else o.get(name)) for o in (then, now))
+    if a==b: return f'`{name}` was {a!r} too, but with another value where *** is shown'
+    return f"`{name}` was {'another' if a is None else repr(a)} and is {b!r}"
+
 def _check_same(name, text, command):
     "Fail if the folder belongs to another command"
     over = 'To start over, pass another folder, or delete this one with its checkpoints'
     try: then = dict(json.loads(text))
     except (ValueError,TypeError): fail(f"{name}where the file `command.json` is damaged. {over}")
-    other = '; '.join(f'`{k}` was {then.get(k)!r} and is {v!r}' for k,v in command.items() if then.get(k)!=v)
+    other = '; '.join(_was(k, then, command) for k,v in command.items() if k!='shown' and then.get(k)!=v)
     if other: fail(f"{name}which holds the trainings of another command: {other}. To continue them, give the command as it was. {over}")
 
 # %% ../nbs/62_trainings.ipynb #b5386b44
