@@ -297,7 +297,7 @@ class Runs:
 
     def _start(self, name, seed, device): return self.launch(self.train, name, self.settings[name], seed, self.fixed, self.folder, device)
 
-# %% ../nbs/43_paired.ipynb #63f8ca7d
+# %% ../nbs/43_paired.ipynb #59e46297
 @patch
 def make(self:Runs, enough=lambda: False):
     "Make what is not there, until all is made or it is `enough`"
@@ -330,8 +330,9 @@ def _ended(self:Runs, o):
     done = sum(self.folder.read(*t) is not None for t in self.tasks)
     show_progress(self.progress, f'{o.name}, seed {o.seed}: {what} ({time.time()-o.start:.0f} s; {done} of {len(self.tasks)} runs)')
     if len(self.failed)>1 and (not done or done==1 and len({_kind(e) for e in self.failed.values()})==1):
-        but = ', all but one, in the same way' if done else ''
-        raise ProgramFailed(f'{error}\nThe first {len(self.failed)+done} runs have failed{but}')
+        n = len(self.failed)
+        says = f'Of the first {n+1} runs {n} have failed in the same way' if done else f'The first {n} runs have failed'
+        raise ProgramFailed(f'{error}\n{says}')
 
 # %% ../nbs/43_paired.ipynb #e1e30546
 _lower = set('loss error mse mae rmse msle rmsle rmspe mape perplexity hamming brier wer cer fid nll deviation'.split())
