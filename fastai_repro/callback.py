@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/callback.html.md"""
 # %% auto #0
 __all__ = ['QuickCallback', 'ReproCallback', 'FitWrapper', 'repro_of', 'is_export']
 
-# %% ../nbs/32_callback.ipynb #a3ed632c
+# %% ../nbs/32_callback.ipynb #9f8e4287
 import torch,warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
@@ -24,7 +24,7 @@ from fastai.optimizer import OptimWrapper
 from .streams import check_seed,stream_key,stream_keys
 from .exact import check_exact,exact_arithmetic
 from .seed import isolated,is_seeded,seed_all,deterministic,check_strict
-from .objects import Generators,is_users,opaque
+from .objects import Generators,is_opaque,is_users,opaque
 from .state import LearnerState,named_callbacks,named_tensors
 from .digests import digest
 from .loaders import current_place,key_dls,looking,part_key,say_left_out,say_unkeyed,sharded
@@ -190,7 +190,7 @@ def __reduce_ex__(self:ReproCallback, protocol):
     if self._learn is not None and is_export(self._learn): return Callback, ()
     return super(ReproCallback, self).__reduce_ex__(protocol)
 
-# %% ../nbs/32_callback.ipynb #e61eca59
+# %% ../nbs/32_callback.ipynb #6267efdf
 class _Waiting(weakref.WeakKeyDictionary):
     "By learner the callback that gave way to another one; it stays in its process"
     def __reduce__(self): return _Waiting, ()
@@ -216,7 +216,8 @@ def _hooked_with_events(learn, plain, f, event_type, *args):
     if event_type=='fit': _come_back(learn)
     cb = repro_of(learn)
     if cb is None: return run(f)
-    with nullcontext() if cb._now.is_inside else cb._outermost(event_type=='fit'): return cb._level(event_type, f, run)
+    if cb._now.is_inside: return cb._level(event_type, f, run)
+    with cb._outermost(event_type=='fit'),_watchers_apart(learn): return cb._level(event_type, f, run)
 
 def _hooked_validation_context(learn, plain, *args, **kwargs):
     "Isolate the events around a validation too"
@@ -231,10 +232,26 @@ def _hooked_look(learn, plain, *args, **kwargs):
     cb = repro_of(learn)
     with _as_before(learn) if cb is not None and cb._now.is_fit else nullcontext(): return plain(learn, *args, **kwargs)
 
-_hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context,
-              tta=_hooked_look, summary=_hooked_look)
+def _watches(cb): return getattr(cb, 'only_watches', False) and not is_opaque(type(cb))
 
-# %% ../nbs/32_callback.ipynb #78c37787
+@contextmanager
+def _watchers_apart(learn):
+    "What a callback draws that only watches moves nothing that comes after it"
+    is_needed = any(map(_watches, learn.cbs)) and '_call_one' not in vars(learn)
+    if is_needed: learn._call_one = _Hook(learn, '_call_one')
+    try: yield
+    finally:
+        if is_needed: del learn._call_one
+
+def _hooked_call_one(learn, plain, event_name):
+    if not hasattr(event, event_name): return plain(learn, event_name)  # which raises
+    for cb in learn.cbs.sorted('order'):
+        with isolated() if _watches(cb) and event_name in _events_of(type(cb)) else nullcontext(): cb(event_name)
+
+_hooks = dict(fine_tune=_hooked_fine_tune, _with_events=_hooked_with_events, validation_context=_hooked_validation_context,
+              tta=_hooked_look, summary=_hooked_look, _call_one=_hooked_call_one)
+
+# %% ../nbs/32_callback.ipynb #874a779c
 @patch
 def _attach(self:ReproCallback, learn):
     other = repro_of(learn)
@@ -252,7 +269,7 @@ def _attach(self:ReproCallback, learn):
         self._base,self._runs,self._pending = 0,0,True
         self._start = self._end = self._end_state = self._place = None
     for name in _hooks:
-        if hasattr(type(learn), name): setattr(learn, name, _Hook(learn, name))
+        if hasattr(type(learn), name) and name!='_call_one': setattr(learn, name, _Hook(learn, name))
     self._learn,self._born = learn,torch.initial_seed()
 
 @patch

@@ -59,15 +59,15 @@ def look_at_environment():
     yield Finding('note', versions, "results hold for these versions, this kind of device and this number of threads. "
                                     "`ReproCallback(42, manifest='runs')` writes them to a file with the results")
 
-# %% ../nbs/64_doctor.ipynb #36d66041
+# %% ../nbs/64_doctor.ipynb #daa7f219
 def look_at_items(
     items # Items of a dataset, as they were listed
 ):
     "A finding about the order of files"
     paths = list(items) if hasattr(items, '__iter__') and hasattr(items, '__len__') else []
     if paths and all(isinstance(o, PurePath) for o in paths) and paths!=sorted(paths, key=lambda o: o.as_posix()):
-        yield Finding('warning', f'{len(paths)} files are in the order in which the file system lists them',
-                      'pass `get_items=lambda p: sorted(get_image_files(p))`, or use `ReproDataBlock` in place of `DataBlock`')
+        yield Finding('warning', f'{len(paths)} files are not in the order of their paths: unless the program sorts them, the file system decides',
+                      'sort them, as in `get_items=lambda p: sorted(get_image_files(p))`, or use `ReproDataBlock` in place of `DataBlock`')
 
 # %% ../nbs/64_doctor.ipynb #bb4e48b6
 _elsewhere = 'draw from `random`, `numpy.random` or `torch` instead'

@@ -32,7 +32,7 @@ _cpu,_gpu_only = _If('on the CPU', 'changes', 'may'),_If('on a GPU', 'changes', 
 _keyed_only = _If('with loaders keyed by item', 'not', 'changes')
 _same_parts = _If('with `parts`', 'not', 'changes')
 
-# %% ../nbs/04_fields.ipynb #28531eaf
+# %% ../nbs/04_fields.ipynb #4624e8d8
 FOLLOWS = {  # field -> the fields that explain a change of it; with a question mark those that only may
     'data.content': 'data.items? data.split? data.tfms.procs?',
     'data.labels': 'data.items? data.content?',
@@ -56,7 +56,7 @@ FOLLOWS = {  # field -> the fields that explain a change of it; with a question 
     'learner.schedule': 'learner.lr? learner.moms? learner.schedule.*?',
     'learner.loss.*': 'learner.loss',
     'learner.params.*': 'learner.arch? learner.arch.*? learner.splitter? learner.opt? learner.train_bn?',
-    'learner.trainable': 'learner.params.*',
+    'learner.trainable': 'learner.params.* learner.arch? learner.arch.*?',
     'processes.reduction': 'processes.parts',
     'processes.n': 'processes.parts',
     'processes.backend': 'processes.n processes.parts',

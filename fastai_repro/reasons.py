@@ -13,7 +13,7 @@ from collections import Counter,defaultdict
 from dataclasses import dataclass,field
 from .divergence import Divergence
 
-# %% ../nbs/37_reasons.ipynb #07de6232
+# %% ../nbs/37_reasons.ipynb #3459d7c9
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -34,13 +34,14 @@ class Case:
     other:int=1 # Number of the run that differs
     level:str='' # Level of the traces that looked closer
     spec:object=None # What was run
+    rare:str='' # How rare the difference is, if it is too rare to test a cause
     whole:bool=False # Must runs be whole to be compared? The difference comes at another step each time
     base:tuple=None # What was known, and the remedy, before anything was tried
     def has(self, key): return [o[key] for o in self.lines if o and o.get(key)]
 
 _and_callback = ', and give the learner a `ReproCallback(42)`'
 _own_source = 'draw from `random`, `numpy.random` or `torch` instead' + _and_callback
-_numbers = {2:'two', 3:'three', 6:'six'}
+_numbers = {2:'two', 3:'three', 6:'six', 7:'seven', 8:'eight', 9:'nine'}
 def _runs(c, name): return _numbers.get(c.counts.get(name, 3), c.counts.get(name))
 
 def _if(ok, **fields): return fields if ok else None
@@ -201,7 +202,7 @@ def _cell(c):
 def _shown(files): return ', '.join(os.path.relpath(o) if o.startswith(os.getcwd()) else o for o in files[:3])
 def _left(c): return _if(c.files and c.tried.get('left'), files=_shown(c.files))
 
-# %% ../nbs/37_reasons.ipynb #90fbe95e
+# %% ../nbs/37_reasons.ipynb #0ccc7ae8
 causes = [ # test, cause, remedy
     (_settings_differ, 'the trainings have other settings: {name} {a} and {b}', 'compare trainings with the same arguments'),
     (_loaders_differ, 'the loaders differ: {name} {a} and {b}', 'compare trainings on the same data and batch size'),
@@ -209,7 +210,7 @@ causes = [ # test, cause, remedy
     (_left, 'the program reads what its last run left: {files}',
      'delete the file before the program starts, or write it to a new folder each time'),
     (_cell, '{what}: with the same {value} in both runs they are the same',
-     'seed what cell {cell} draws from, or give it a fixed value'),
+     'give it a fixed value: seed what cell {cell} draws from, sort what has no order, leave out what goes by the clock'),
     (_set_by, 'the callback {who} set {name} of parameter group {group} to {a} and {b} in `{event}`, where it had been the same{hint}',
      'let {who} go by the training alone (epoch, step, loss), or draw from `random`, `numpy.random` or `torch`' + _and_callback),
     (_hyper, 'a hyper-parameter was set to another value: {name}, {a} and {b}',
@@ -300,13 +301,14 @@ _words_tried = dict(settings='the same settings', seed='all generators seeded be
                     system="the same from the system's random source", seeds='the same seed wherever the program seeds',
                     left='the files that the first run found')
 
-# %% ../nbs/37_reasons.ipynb #2c977946
+# %% ../nbs/37_reasons.ipynb #b72c060f
 def _facts(c):
     if found := _environment(c): yield 'the environment differs, which can be why: ' + ', '.join(found)
     if c.cell.get('variable'): yield f"after cell {c.cell['cell']} {variable_words(c.cell['variable'])} differs"
     if c.d.what=='generators': yield f'something drew from {c.d.name!r} in one run and not in the other'
     if c.d.what=='init' and c.d.fit: yield f'all was the same to the end of training {c.d.fit-1}: the weights were changed after it'
     if c.d.what=='data' and c.d.name=='the order of the items' and sorted(c.d.a)==sorted(c.d.b): yield 'the same items, in another order'
+    if c.rare: yield c.rare
     if c.files: yield f"the second run read what the first had written: {_shown(c.files)}"
     if c.more: yield f"the difference does not come every time: {' and '.join(c.more)} were the same"
     if same := [k for k,ok in c.tried.items() if ok is False]:

@@ -8,8 +8,8 @@ Docs: https://fastai-repro.github.io/fastai_repro/verification.html.md"""
 __all__ = ['Verdict', 'run_name', 'verify_program', 'check_steps', 'check_vary', 'verify', 'assert_reproducible',
            'assert_worker_invariant']
 
-# %% ../nbs/39_verification.ipynb #42220bd5
-import inspect,itertools,json,os,shutil,sys,tempfile,time
+# %% ../nbs/39_verification.ipynb #1086c05f
+import inspect,itertools,json,math,os,shutil,sys,tempfile,time
 from dataclasses import dataclass,field
 from functools import partial
 from hashlib import blake2b
@@ -78,15 +78,16 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/39_verification.ipynb #dd8495d9
+# %% ../nbs/39_verification.ipynb #34f47d92
 _computed = 'forward','loss','backward','optimizer'
+_most = 12 # runs that are made to see whether a change settles the difference
 _short = 120 # seconds that a run may take if whole runs are to be made again
 
 class _Program:
     "Runs of one program"
     def __init__(self, spec, settings, tmp, progress):
         self.spec,self.settings,self.tmp,self.progress,self.n,self.start = spec,settings,Path(tmp),progress,0,time.time()
-        self.before = set(files_here())
+        self.before,self.enough = set(files_here()),3
 
     def run(self, title, i, **changes):
         "Run number `i`, with changes"
@@ -109,7 +110,8 @@ class _Program:
 
     def trial(self, case, title, n=None, **changes):
         "The first difference of some runs with these changes; False if none, None if they can't be made"
-        case.counts[title] = n or (6 if case.whole else 3)  # two may be the same by chance; three, where the difference comes now and then
+        case.counts[title] = max(n or (6 if case.whole else 3), self.enough)  # fewer may be the same by chance
+        if case.counts[title]>_most: return None
         first = self.more(case, title, 0, **changes)
         for k in range(1, case.counts[title]):
             other = first and self.more(case, title, k, **changes)
@@ -118,6 +120,11 @@ class _Program:
         return False
 
 def _differ(a, b): return first_difference(a.trace, b.trace)[0] is not None
+
+def _enough_runs(runs, differing):
+    "How many runs must be the same with a change, so that by chance, if it changes nothing, they are so in one of 20 cases at most"
+    same = 1 - differing/(runs-1)
+    return 1+math.ceil(math.log(1/20)/math.log(same)) if same else 3
 
 # %% ../nbs/39_verification.ipynb #4829dab8
 @patch
@@ -340,7 +347,7 @@ def _tell_left(v, program, made, left):
     elif steps or a==c: v.remarks.append(f'{begin}. Without {it} two runs are the same, too{steps}')
     else: v.remarks.append(f'{begin}. Without {it} two runs are the same, too, but with another result: weights {a} in the place of {c}')
 
-# %% ../nbs/39_verification.ipynb #690bb0eb
+# %% ../nbs/39_verification.ipynb #15a80037
 def verify_program(
     spec:RunSpec, # What to run
     runs:int, # How often
@@ -362,6 +369,8 @@ def verify_program(
         if tell and (first or not left): tell(v)
         if first:
             show_progress(progress, 'looking for the cause ...')
+            if len(combos)==1: program.enough = _enough_runs(v.runs, len(v.differing))
+            if program.enough>_most: first.rare = f'{len(v.differing)} of {v.runs} runs differ: too rarely to test a cause with some more runs'
             _explained(first, program, made, notes)
         elif left: _tell_left(v, program, made, left)
         return v

@@ -137,10 +137,10 @@ def _some(changes, most=6):
         if count[kind]<=most: yield o
     yield from (n-most for n in count.values() if n>most)
 
-# %% ../nbs/04a_views.ipynb #f1c22d9d
+# %% ../nbs/04a_views.ipynb #fb2f78f6
 def _has_same_results(diff):
-    "Have both runs recorded their weights, and is all that came out the same?"
-    return 'end.weights' in diff.same and not any(is_result(o.field) and o.group!='not' for o in diff)
+    "Have both runs recorded their weights, and is all the same that came out of both?"
+    return 'end.weights' in diff.same and not any(is_result(o.field) and o.group!='not' and None not in (o.a,o.b) for o in diff)
 
 def _rows(diff, group):
     "Name, two values, and why, of each change of a group"
