@@ -13,7 +13,7 @@ from typing import Annotated
 from .terminal import command
 from .terminal import check_folder,check_order,check_script,fail,rest_of_line,write_json
 
-# %% ../nbs/48_compare_cli.ipynb #88bc4ab5
+# %% ../nbs/48_compare_cli.ipynb #fdef6f24
 def _split(name, o):
     try: return tuple(shlex.split(o))
     except ValueError as e: fail(f"`--{name}` is {o!r}, which is not a line of arguments: {e}")
@@ -29,6 +29,7 @@ def compare(
     smallest:float=None, # The smallest difference that matters, in the units of the metric
     anytime:bool=False, # Stop as soon as there is a verdict? The interval is wider to allow for that
     lower:bool=False, # Take a lower metric as better? Otherwise its name decides
+    higher:bool=False, # Take a higher metric as better? Otherwise its name decides
     path:str=None, # Folder for the runs, to go on with an interrupted comparison or to add seeds
     n_workers:int=1, # How many trainings at a time
     devices:Annotated[str, dict(metavar='LIST')]=None, # One training at a time on each of these, such as cuda:0,cuda:1
@@ -39,14 +40,16 @@ def compare(
     check_order(compare, args)
     check_folder('json', json)
     settings = [dict(args=_split(name, o)) for name,o in (('a', a), ('b', b))]
+    if lower and higher: fail("`--lower` and `--higher` say the opposite of each other: pass one of them")
     if settings[0]==settings[1]:
         fail(f"`--a` and `--b` are both {a!r}, so there is nothing to compare: pass two settings, before the program")
     from fastai_repro.paired import compare as compare_runs  # which takes seconds to import
     from fastai_repro.process import ProgramFailed
     devices = devices.split(',') if devices else None
     try: c = compare_runs((script, *args), *settings, seeds=seeds, metric=metric, path=path, anytime=anytime, smallest=smallest,
-                          n_workers=n_workers, devices=devices, higher=False if lower else None)
+                          n_workers=n_workers, devices=devices, higher=False if lower else higher or None)
     except (ProgramFailed,ValueError) as e: fail(str(e))
+    if c.say_direction: c.say_direction = '`--higher` or `--lower`'
     print(c)
     if json: write_json(json, c.as_dict())
     return 3 if c.verdict=='open' else 0

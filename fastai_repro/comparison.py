@@ -50,10 +50,12 @@ def _check_names(names):
         raise ValueError(f"`names` must be two different strings, but it is {names!r}: pass, for example, `names=('plain', 'smoothed')`")
     return names
 
-# %% ../nbs/42_comparison.ipynb #3a997c43
+# %% ../nbs/42_comparison.ipynb #7f2f0bfb
 class Comparison:
     "Paired numbers of two settings: is the difference b - a real?"
     scope,metric,points,notes = None,None,False,()
+    reaches = None # Does the setting reach the training? None: not known
+    say_direction = None # What to pass if it is not known whether higher is better; None: it is known
     if TYPE_CHECKING:
         def __getattr__(self, name:str)->Any: ... # methods are added in the cells below, which a type checker doesn't follow
 
@@ -206,7 +208,7 @@ def unpaired_interval(self:Comparison):
     half = float(stdtrit(df, (1+self.confidence)/2)*np.sqrt((va+vb)*(1/n+(self.ratio or 0))))
     return self.difference-half,self.difference+half
 
-# %% ../nbs/42_comparison.ipynb #f3f0cc88
+# %% ../nbs/42_comparison.ipynb #78077f0e
 def _decimals(half):
     "Decimals for numbers that are known to within `half`: two digits of it"
     return int(np.clip(1-np.floor(np.log10(half)), 0, 8)) if np.isfinite(half) and half>0 else 4
@@ -220,9 +222,10 @@ def _scale(self:Comparison): return (100,' points') if self.points else (1,'')
 
 @patch
 def range_text(self:Comparison, sign=1, interval=None)->str:
-    "The interval in the units of the sentence, with its sign reversed where the sentence says 'worse by'"
+    "The interval in the units of the sentence, with its sign reversed where the sentence says so; an accuracy can't differ by more than 1"
     low,high = sorted(sign*o*self._scale[0] for o in (interval or self.interval))
     if not np.isfinite(high-low): return 'not known'
+    if self.points: low,high = np.clip((low, high), -100, 100)
     return ' to '.join(f'{o:.{_decimals((high-low)/2)}f}' for o in (low, high))
 
 @patch
@@ -236,15 +239,26 @@ def amount(self:Comparison, x)->str:
 @patch
 def _basis(self:Comparison, sign=1):
     "What stands in brackets"
-    way = '' if self.higher else ', lower is better'
-    return f'({self.range_text(sign)}, {100*self.confidence:.4g} %, {self._seeds_text()}{way})'
+    return f'({self.range_text(sign)}, {100*self.confidence:.4g} %, {self._seeds_text()}{self._way})'
+
+@patch(as_prop=True)
+def _way(self:Comparison):
+    "Which direction is better, where a reader may not know"
+    if self.say_direction: return f', higher {self.metric or "number"} taken as better: pass {self.say_direction}'
+    return '' if self.higher else ', lower is better'
+
+@patch(as_prop=True)
+def _sign(self:Comparison):
+    "By what `difference` is multiplied in the text: 'better by' and 'worse by' are followed by positive numbers, else it is b - a"
+    if self.verdict not in ('better','worse'): return 1
+    return 1 if (self.verdict=='better')==self.higher else -1
 
 @patch
 def _seeds_text(self:Comparison, then=''): return f'{self.n} seeds' + (f', looked at after each{then}' if self.anytime else '')
 
 def _between(low, high): return f'{low} to {high}' if high!=_about(np.inf) else f'{low} or more'
 
-# %% ../nbs/42_comparison.ipynb #7d773bb3
+# %% ../nbs/42_comparison.ipynb #41dcc693
 @patch
 def _unpaired_says(self:Comparison):
     s = self.saved
@@ -262,21 +276,25 @@ def _to_settle(self:Comparison):
     return f'To find {what} takes about {n} more seed{"s"*(n!="1")} ({_between(low, high)})'
 
 @patch
+def _why_same(self:Comparison, what):
+    if self.reaches: return f'the setting reaches the training, but this {what} is too coarse to show what it does'
+    coarse = f', or this {what} is too coarse to show what it does' if self.reaches is None else ''
+    return f'the setting does not reach the training{coarse}'
+
+@patch
 def _open(self:Comparison):
     "An open comparison as a sentence"
     (a,b),what,seen = self.names,self.metric or 'number',self.amount(self.difference)
     if (self.d==0).all():
-        return (f"open: {a} and {b} gave the same {what} with each of {self.n} seeds; the setting does not reach the training, "
-                f"or this {what} is too coarse to show what it does")
+        return f"open: {a} and {b} gave the same {what} with each of {self.n} seeds; {self._why_same(what)}"
     if self._nothing_varies:
         return (f"open: {b} minus {a} was {seen} with each of {self.n} seeds, equal up to rounding; "
                 "a difference that does not vary says nothing about other seeds")
     if np.isinf(self._looks[3][-1]):
         return f"open: {self._seeds_text(',')} are too few to say anything; {b} minus {a} was {seen} on average"
-    way = '' if self.higher else ', lower is better'
     direction = f"on average it was {self.amount(abs(self.difference))} {'higher' if self.difference>0 else 'lower'}"
-    return (f"open: {self._seeds_text(',')} do not show whether {b} is better or worse than {a}: {direction}, "
-            f"and the true difference may be anything from {self.range_text()} ({100*self.confidence:.4g} %{way}). {self._to_settle()}")
+    return (f"open: {self._seeds_text(',')} do not show whether {b} is better or worse than {a}: {direction}, and the true difference "
+            f"may be anything from {self.range_text()} ({100*self.confidence:.4g} %{self._way}). {self._to_settle()}")
 
 @patch(as_prop=True)
 def sentence(self:Comparison):
@@ -284,15 +302,15 @@ def sentence(self:Comparison):
     a,b = self.names
     if self.verdict=='open': return self._open()
     if self.verdict==VERDICTS[3]: return f"no difference larger than {self.amount(self.smallest)} between {a} and {b} {self._basis()}"
-    sign = 1 if (self.verdict=='better')==self.higher else -1
-    return f"{b} is {self.verdict} by {self.amount(sign*self.difference)} {self._basis(sign)}{self._unpaired_says()}"
+    by = self.amount(self._sign*self.difference)
+    return f"{b} is {self.verdict} by {by} {self._basis(self._sign)}{self._unpaired_says()}"
 
-# %% ../nbs/42_comparison.ipynb #f13ffabc
+# %% ../nbs/42_comparison.ipynb #53060d42
 @patch(as_prop=True)
 def all_notes(self:Comparison):
     "What the verdict holds for, and what limits it"
     notes = [f'It holds for {self.scope or ("new data of the same source" if self.ratio else "this split only")}.', *self.notes]
-    if self.ratio: notes.append(f'For this data set alone: {self.range_text(interval=self.interval_this_data)}.')
+    if self.ratio: notes.append(f'For this data set alone: {self.range_text(self._sign, self.interval_this_data)}.')
     if self.stopped and self.stopped<self.n: notes.append(f'The verdict was reached after {self.stopped} seeds, and is kept.')
     if 2/2**self.n > 1-self.confidence: notes.append(f'Sign flips of {self.n} seeds can\'t give a p value below {2/2**self.n:.3g}.')
     return notes
@@ -306,7 +324,7 @@ def _saved_says(self:Comparison):
 @patch
 def _pairing_says(self:Comparison):
     if not np.isfinite(self.correlation): return 'says nothing, because one of them did not vary with the seed'
-    return f'correlation {self.correlation:.2g}; unpaired {self.range_text(interval=self.unpaired_interval)}{self._saved_says()}'
+    return f'correlation {self.correlation:.2g}; unpaired {self.range_text(self._sign, self.unpaired_interval)}{self._saved_says()}'
 
 @patch
 def _rows(self:Comparison):

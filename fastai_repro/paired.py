@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/paired.html.md"""
 # %% auto #0
 __all__ = ['STREAMS', 'PairedRun', 'RunFolder', 'Launched', 'Runs', 'higher_is_better', 'paired_runs', 'compare']
 
-# %% ../nbs/43_paired.ipynb #17397f17
+# %% ../nbs/43_paired.ipynb #e3fc97ad
 import inspect,json,os,pickle,random,re,shutil,signal,subprocess,sys,tempfile,time,warnings
 from contextlib import contextmanager
 from dataclasses import dataclass,field
@@ -28,6 +28,7 @@ from .files import atomic_open
 from .manifest import RunManifest
 from .process import ProgramFailed,RunSpec,end_with_parent,failure_text
 from .process import launch_run,pickle_functions,run_program,show_progress
+from .resume import ResumeCallback
 from .session import after_init
 from .comparison import Comparison
 
@@ -97,7 +98,7 @@ STREAMS = dict(
     init=('init','session','cell'),
     step=('step',))
 
-# %% ../nbs/43_paired.ipynb #23cd1516
+# %% ../nbs/43_paired.ipynb #26b2388a
 @dataclass
 class PairedRun:
     "One training: made in one process, run in another"
@@ -118,11 +119,16 @@ class PairedRun:
         return dict(numbers=res, seeding=seeding, files=_files()), self
 
     def _run_script(self, script, *args):
-        spec = RunSpec(script=script, args=args, seed=self.seed, fix=True)
-        run_program(spec)
-        if not (last := [v[1] for v in _recorded.values() if isinstance(v, tuple)]): raise ValueError(f'{Path(script).name} trained no '
-                                                                                                  f'`Learner`, so there is no metric')
-        return last[-1]
+        resumed = []
+        after_init(ResumeCallback, resumed.append)
+        run_program(RunSpec(script=script, args=args, seed=self.seed, fix=True))
+        if last := [v[1] for v in _recorded.values() if isinstance(v, tuple)]: return last[-1]
+        raise ValueError(_no_metric(Path(script).name, [o.path for o in resumed if Path(o.path).exists()]))
+
+def _no_metric(script, checkpoints):
+    if not checkpoints: return f'{script} trained no `Learner`, so there is no metric'
+    return (f'{script} trained nothing: its training was over in the checkpoint {str(checkpoints[0])!r}, which `ResumeCallback` '
+            'has loaded. For a comparison, leave that callback out, so that each run trains anew')
 
 def _leave(result):
     "Write down the result"
@@ -291,7 +297,7 @@ class Runs:
 
     def _start(self, name, seed, device): return self.launch(self.train, name, self.settings[name], seed, self.fixed, self.folder, device)
 
-# %% ../nbs/43_paired.ipynb #e3eae787
+# %% ../nbs/43_paired.ipynb #59e46297
 @patch
 def make(self:Runs, enough=lambda: False):
     "Make what is not there, until all is made or it is `enough`"
@@ -309,6 +315,10 @@ def make(self:Runs, enough=lambda: False):
 
 def _last_line(error): return next((l for l in reversed(error.strip().splitlines()[:-1]) if l.strip()), error.strip())
 
+def _kind(error):
+    "An error without its particulars"
+    return ': '.join(_last_line(error).split(': ')[:2])
+
 @patch
 def _ended(self:Runs, o):
     error = o.finish()
@@ -319,7 +329,10 @@ def _ended(self:Runs, o):
     what = f'failed: {_last_line(error)}' if error else f'{self.metric_name} {self.number(o.name, o.seed):.4g}'
     done = sum(self.folder.read(*t) is not None for t in self.tasks)
     show_progress(self.progress, f'{o.name}, seed {o.seed}: {what} ({time.time()-o.start:.0f} s; {done} of {len(self.tasks)} runs)')
-    if len(self.failed)>1 and not done: raise ProgramFailed(f'{error}\nThe first {len(self.failed)} runs have failed')
+    if len(self.failed)>1 and (not done or done==1 and len({_kind(e) for e in self.failed.values()})==1):
+        n = len(self.failed)
+        says = f'Of the first {n+1} runs {n} have failed in the same way' if done else f'The first {n} runs have failed'
+        raise ProgramFailed(f'{error}\n{says}')
 
 # %% ../nbs/43_paired.ipynb #e1e30546
 _lower = set('loss error mse mae rmse msle rmsle rmspe mape perplexity hamming brier wer cer fid nll deviation'.split())
@@ -352,7 +365,7 @@ def number(self:Runs, name, seed):
     o = self.folder.read(name, seed)
     return o['numbers'].get('value' if 'value' in o['numbers'] else self.metric_name, float('nan')) if o else float('nan')
 
-# %% ../nbs/43_paired.ipynb #2e676d21
+# %% ../nbs/43_paired.ipynb #d9d0acee
 @patch
 def splits(self:Runs, names):
     "Did the split vary with the seed? Then validation size over training size; 0 if not, None if it is not known"
@@ -375,8 +388,9 @@ def varied(self:Runs, names):
     def differs(field):
         values = [[o['manifest'].fields.get(field) for s in self.seeds if (o := self.folder.read(n, s))] for n in names]
         return None if any(v is None for o in values for v in o) else any(len({str(v) for v in o})>1 for o in values)
+    if differs('end.weights') is False: return 'Nothing varied with the seed.'
     seen = {k:v for k,v in dict(split=differs('data.split'), init=differs('learner.init')).items() if v is not None}
-    says = dict(split='split', data='order and augmentation', init='initial weights', step='dropout')
+    says = dict(split='split', data='order and any augmentation', init='initial weights', step='any dropout')
     return 'Varied with the seed: ' + ', '.join(v for k,v in says.items() if seen.get(k, k in self.vary)) + '.'
 
 # %% ../nbs/43_paired.ipynb #c541e18a
@@ -399,7 +413,7 @@ def notes(self:Runs, names):
         numbers = [self.number(n, s) for s in self.seeds if self.folder.read(n, s)]
         if len(numbers)>1 and len(set(numbers))==1: yield self._constant(n, f'{n} gave {numbers[0]:.6g} with every seed')
 
-# %% ../nbs/43_paired.ipynb #8569452b
+# %% ../nbs/43_paired.ipynb #a1ea0001
 @patch
 def weights(self:Runs, name, seeds=None):
     "Digests of the weights with which the first training of each run ended; None where they are not known"
@@ -415,18 +429,24 @@ def _constant(self:Runs, name, seen):
     return f'{seen}, though the weights differ: the metric does not show the difference, as it may be at chance level.'
 
 @patch
+def differ(self:Runs, a, b, seeds):
+    "Did two settings end with different weights? None if it is not known"
+    x,y = self.weights(a, seeds),self.weights(b, seeds)
+    return None if None in x+y else x!=y
+
+@patch
 def _no_effect(self:Runs, a, b, seeds):
     "What it means that two settings gave the same numbers; None if it is not known"
-    x,y = self.weights(a, seeds),self.weights(b, seeds)
-    if None in x+y: return
-    if x==y: return f'{a} and {b} ended with the same weights, seed by seed: what is set differently does not reach the training.'
+    if (differ := self.differ(a, b, seeds)) is None: return
+    if not differ: return f'{a} and {b} ended with the same weights, seed by seed: what is set differently does not reach the training.'
     return f'{a} and {b} ended with different weights, so the setting reaches the training, but {self.metric_name} does not show it.'
+
 @patch
 def warn(self:Runs, names):
     "The same as warnings"
     for o in self.notes(names): warnings.warn(o)
 
-# %% ../nbs/43_paired.ipynb #a02e058a
+# %% ../nbs/43_paired.ipynb #ea725bf5
 @patch
 def complete(self:Runs, *names):
     "The seeds for which all runs are there, in their order; if runs are missing in between, those before them"
@@ -466,12 +486,13 @@ def compared(self:Runs, a, b, ratio=None, higher=None, **kwargs):
     c.scope,c.failed = self.scope((a,b), ratio),[k for k in self.failed if k[0] in (a,b)]
     c.notes = [self.varied((a,b)), *self.notes((a,b))]
     if not c.d.any() and (why := self._no_effect(a, b, seeds)): c.notes.append(why)
-    if direction is None: c.notes.append(f'Taken as: higher {metric} is better. Pass `higher=False` if it is not.')
+    if not c.d.any(): c.reaches = self.differ(a, b, seeds)
+    if direction is None: c.say_direction = '`higher=True` or `higher=False`'
     if not self.shares_split(a, b, seeds): c.notes.append('The two settings had different splits with the same seed, so pairing is '
                                                           'weaker than it could be.')
     return c
 
-# %% ../nbs/43_paired.ipynb #59f788fc
+# %% ../nbs/43_paired.ipynb #f6b0309c
 def _seed_list(seeds):
     if isinstance(seeds, Integral) and not isinstance(seeds, bool): seeds = range(seeds)
     seeds = [check_seed(o, 'seeds') for o in seeds]
@@ -505,6 +526,12 @@ def _check_train(train, settings):
         try: inspect.signature(train).bind(seed=0, **o)
         except TypeError as e: raise ValueError(f"`train` can't be called with `seed` and the setting {name!r}: {e}") from None
 
+def _check_different(a, b):
+    "Refuse one setting twice, before anything is trained"
+    try: same = bool(a==b)
+    except (TypeError,ValueError,RuntimeError): return  # arrays don't compare to one truth
+    if same: raise ValueError(f"`a` and `b` are both {a!r}, so there is nothing to compare: pass two settings")
+
 @contextmanager
 def paired_runs(train, settings, seeds, path, metric, vary, n_workers, devices, progress):
     "The runs, in `path` or in a folder that is removed after it"
@@ -520,7 +547,7 @@ def paired_runs(train, settings, seeds, path, metric, vary, n_workers, devices, 
         try: yield runs
         finally: runs.folder.lock.close()
 
-# %% ../nbs/43_paired.ipynb #bbafc221
+# %% ../nbs/43_paired.ipynb #a2c663d9
 def compare(
     train, # `train(seed=..., **setting)`: trains and returns the learner, a number or a dict of numbers
     a:dict, # First setting: keyword arguments for `train`
@@ -543,6 +570,7 @@ def compare(
     kwargs = dict(anytime=anytime, smallest=smallest, confidence=confidence, ratio=ratio, higher=higher)
     Comparison([0,1], [0,2], names=names, **{**kwargs, 'higher':True})  # checks the arguments before anything is trained
     with paired_runs(train, dict(zip(names, (a,b))), seeds, path, metric, vary, n_workers, devices, progress) as runs:
+        _check_different(a, b)
         runs.make(lambda: anytime and len(runs.complete(*names))>3 and _quietly(runs.compared, *names, **kwargs).verdict!='open')
         if len(runs.complete(*names))<2:
             what = f'{len(runs.failed)} runs have failed: there are no two pairs to compare'

@@ -219,13 +219,14 @@ def make_plan(
     plan.notes = list(_notes(plan, data))
     return plan
 
-# %% ../nbs/65_replay.ipynb #8f6d5155
+# %% ../nbs/65_replay.ipynb #d70d740f
 def _notes(plan, data):
     f,a = plan.manifest.fields,plan.archive
     if f.get('learner.device')=='cpu': yield '`learner.device` is cpu in the record: GPUs are hidden from the program'
     if a.meta['run'].get('seed') is None and not str(f.get('python.hash_seed')).isdigit():
-        yield ("the run was started without a fixed PYTHONHASHSEED and without a seed: numbers that it drew before it set its seeds may "
-               "give a different result")
+        seed = 'no seed was set' if f.get('seed') is None else f"the program set its own seed, {f['seed']}"
+        yield (f"{seed}, and PYTHONHASHSEED was not fixed: numbers that the program drew before it set its seeds may give a different "
+               "result")
     if other := _not_here(a, data):
         yield (f"not in the record, and the code names it: {', '.join(other[:5])}. If the program reads it, say where it is with "
                f"`--data {other[0]}=NEW`")
@@ -351,7 +352,7 @@ def _variables(self:Plan):
     path = [str(self.code/o) for o in self.archive.meta['path']]
     return {**program_variables(self.manifest.fields), 'PYTHONPATH':os.pathsep.join([*path, *own])}
 
-# %% ../nbs/65_replay.ipynb #0c456c5e
+# %% ../nbs/65_replay.ipynb #a3f565bb
 _start = 'import sys; sys.path.remove(""); from fastai_repro.process import run_child; run_child(sys.argv[1])'
 
 def _found(out):
@@ -371,7 +372,7 @@ def train(self:Plan)->RunManifest: # Of the new run
             if o not in shown: say(f'warning: {o}')
             shown.add(o)
     command = [self.python, '-c', _start, str(self.folder/'spec.pkl')]
-    status = run_logged(command, 'training', log, self._variables(), self.code/self.archive.meta['cwd'], look)
+    status = run_logged(command, f"running {self.archive.meta['script']}", log, self._variables(), self.code/self.archive.meta['cwd'], look)
     look()
     return self._manifest(out, status, log)
 
