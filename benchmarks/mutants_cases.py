@@ -37,7 +37,7 @@ MUTANTS = [
     ('fusion', "return self.new(dtype, f\"__{'d' if dtype is torch.float64 else 'f'}{name}_rn({x}, {y})\")", "return self.new(dtype, f'{x} {symbol} {y}')",
      'a GPU may contract a multiplication and an addition'),
     ('intervals', "np.where(low>0, 1 if higher else 2", "np.where(low>0, 2 if higher else 1", 'better and worse are exchanged'),
-    ('paired', "        fix_streams(self.seed, *self.fixed)\n", "", 'streams that are to be fixed vary with the seed', '42_comparison_tests', '49_improvement'),
+    ('paired', "        fix_streams(self.seed, *self.fixed)\n", "", 'streams that are to be fixed vary with the seed', '43_paired_tests'),
     ('cells', "        elif name not in x[c][key] or name not in y[c][key] or x[c][key][name]==y[c][key][name]: since,unknown = None,False",
      "        elif name not in x[c][key] or name not in y[c][key] or x[c][key][name]==y[c][key][name]: unknown = False",
      'a cell is blamed after which nothing differed any more', '63_parting'),
