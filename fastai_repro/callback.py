@@ -190,7 +190,7 @@ def __reduce_ex__(self:ReproCallback, protocol):
     if self._learn is not None and is_export(self._learn): return Callback, ()
     return super(ReproCallback, self).__reduce_ex__(protocol)
 
-# %% ../nbs/32_callback.ipynb #6267efdf
+# %% ../nbs/32_callback.ipynb #41a3dc2c
 class _Waiting(weakref.WeakKeyDictionary):
     "By learner the callback that gave way to another one; it stays in its process"
     def __reduce__(self): return _Waiting, ()
@@ -232,6 +232,7 @@ def _hooked_look(learn, plain, *args, **kwargs):
     cb = repro_of(learn)
     with _as_before(learn) if cb is not None and cb._now.is_fit else nullcontext(): return plain(learn, *args, **kwargs)
 
+# %% ../nbs/32_callback.ipynb #851b77da
 def _watches(cb): return getattr(cb, 'only_watches', False) and not is_opaque(type(cb))
 
 @contextmanager

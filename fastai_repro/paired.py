@@ -514,6 +514,7 @@ def _check_devices(devices):
         if kind=='cuda' and int(i or 0)>=n:
             raise ValueError(f"`devices` holds {o!r}, but torch sees {n} CUDA devices: leave it out, or name another")
 
+# %% ../nbs/43_paired.ipynb #b1c2d3e5
 def _check_train(train, settings):
     if isinstance(train, tuple): return
     if isinstance(train, Learner) or not callable(train):

@@ -256,6 +256,7 @@ def _capture(self:ResumeCallback):
         warnings.simplefilter('ignore')
         return self._fields[0] | learner_fields(self.learn)
 
+# %% ../nbs/36_resume.ipynb #b1c2d3e4
 @patch
 def _one_fit(self:ResumeCallback, f, run):
     "Run, continue or skip the next fit of the scope; was there something to do?"
