@@ -14,7 +14,7 @@ import math
 from decimal import Decimal,localcontext
 from functools import lru_cache,partial
 import torch
-from .fusion import fused,look,ones_like,over,where
+from .fusion import fused,look,ones_like,where
 
 # %% ../nbs/08_exact_math.ipynb #0bec9556
 def _exact(f, *args):

@@ -81,7 +81,7 @@ def _shape(ts): return ' '.join(f"{str(t.dtype)[6:]}{list(t.shape)}".replace(' '
 
 def environment():
     "What besides its inputs decides the result of a computation, as far as it can be read at once"
-    cuda,on = torch.backends.cuda,torch.cuda.is_available()
+    on = torch.cuda.is_initialized()  # a GPU that this process has not started is left alone
     return dict(python=platform.python_version(), torch=torch.__version__, fastai=fastai.__version__, numpy=np.__version__,
         cpu=torch.backends.cpu.get_cpu_capability(), threads=torch.get_num_threads(), gpu=torch.cuda.get_device_name() if on else None,
         hash_seed=hash_seed(), cublas=os.environ.get('CUBLAS_WORKSPACE_CONFIG'),

@@ -11,7 +11,6 @@ __all__ = ['Verdict', 'run_name', 'verify_program', 'check_steps', 'check_vary',
 # %% ../nbs/39_verification.ipynb #1086c05f
 import inspect,itertools,json,math,os,shutil,sys,tempfile,time
 from dataclasses import dataclass,field
-from functools import partial
 from hashlib import blake2b
 from html import escape
 from numbers import Integral
