@@ -20,7 +20,7 @@ MUTANTS = [
     ('loaders', "keyed = [(item_key(start+i),o)", "keyed = [(item_key(i),o)", 'items draw by their place in the batch', '40_promise'),
     ('loaders', "first + j*self.num_workers + self.offs,(", "first + j + self.offs,(", 'workers number their batches wrongly', '40_promise'),
     ('loaders', "        with isolated(): super()._one_pass()", "        super()._one_pass()", 'making loaders moves the global generators'),
-    ('loaders', "        if self.is_due: n,self.due = 0,None\n", "", 'the pass of a fit counts as a second one', '40_promise'),
+    ('loaders', "        if self.is_due: n,self.due = 1,None\n", "", 'the pass of a fit counts as a second one', '40_promise'),
     ('layers', "return g.new_zeros(len(g), size).scatter_add_(1, idx, g).view(shape)", "return g.new_zeros(len(g), size).scatter_(1, idx, g).view(shape)",
      'gradients of places that meet are not added up'),
     ('callback', "        if isinstance(o, ReproCallback): o.restart()\n", "        pass\n", 'a `fine_tune` does not begin a run', '40_promise'),

@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/callback.html.md"""
 # %% auto #0
 __all__ = ['QuickCallback', 'ReproCallback', 'FitWrapper', 'repro_of', 'is_export']
 
-# %% ../nbs/32_callback.ipynb #9f8e4287
+# %% ../nbs/32_callback.ipynb #b2aed8bd
 import torch,warnings,weakref
 from contextlib import contextmanager,nullcontext
 from copy import deepcopy
@@ -24,7 +24,8 @@ from fastai.optimizer import OptimWrapper
 from .streams import check_seed,stream_key,stream_keys
 from .exact import check_exact,exact_arithmetic
 from .seed import isolated,is_seeded,seed_all,deterministic,check_strict
-from .objects import Generators,is_opaque,is_users,opaque
+from .codec import is_plain
+from .objects import Generators,is_opaque,is_users,opaque,walk_objects
 from .state import LearnerState,named_callbacks,named_tensors
 from .digests import digest
 from .loaders import current_place,key_dls,looking,part_key,say_left_out,say_unkeyed,sharded
@@ -303,14 +304,14 @@ def _seed_for(self:ReproCallback, clock):
     raise ValueError("`seed` is None and the learner's loaders have no seed either: pass `ReproCallback(seed=42)`, "
                      "or make the loaders with `repro_dls` or `ReproDataBlock`")
 
-# %% ../nbs/32_callback.ipynb #9b155c52
+# %% ../nbs/32_callback.ipynb #3537c958
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
     "Around a fit, or a validation or batch outside of one"
     self._next = self._base
     now = self._now = _Now(True, fit, fit and any(isinstance(o, LRFinder) for o in self.learn.cbs))
-    grads = _grads(self.learn.model) if now.is_finding else None
+    grads,numbers = (_grads(self.learn.model),_own_numbers(self.learn)) if now.is_finding else (None,[])
     self._find_generators()
     _keys.cache_clear()  # `fix_streams` may have been called since
     held,states = now.held,now.held.states()
@@ -320,6 +321,7 @@ def _outermost(self:ReproCallback, fit):
         self._now = _Now()
         for clock,counts in now.clocks: clock.end(counts)
         held.set_states(states)
+        _set_numbers(numbers)
         if now.is_finding: _set_grads(self.learn.model, grads)
         elif fit: self._end_fit()
 
@@ -631,12 +633,24 @@ def _compare_start(model, seed, born):
     warnings.warn(f"this model starts from other weights than the last one of the same architecture that was trained with seed {seed}. "
                   f"Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`, so that its weights follow from the seed")
 
-# %% ../nbs/32_callback.ipynb #2c1469bf
+# %% ../nbs/32_callback.ipynb #8744302f
 def _grads(model): return {n:None if p.grad is None else p.grad.clone() for n,p in model.named_parameters()}
 
 def _set_grads(model, grads):
     "fastai's optimizers step, and decay, all parameters that have a gradient: also frozen ones whose gradient is a zero from before"
     for n,p in model.named_parameters(): p.grad = grads.get(n)
+
+def _own_numbers(learn):
+    "Numbers, strings and flags that the user's layers and loss hold"
+    elsewhere = [learn, learn.opt, learn.dls, *learn.dls.loaders, *learn.cbs]
+    found = [o for _,o in walk_objects({'model':learn.model, 'loss':learn.loss_func}, skip=elsewhere)]
+    own = [vars(o) for o in found if is_users(type(o)) and not isinstance(o, type) and hasattr(o, '__dict__')]
+    return [(o, {k:v for k,v in o.items() if is_plain(v)}) for o in own]
+
+def _set_numbers(numbers):
+    for now,was in numbers:
+        for k in [k for k,v in now.items() if is_plain(v) and k not in was]: del now[k]
+        now.update(was)
 
 def _opt_state(opt): return opt.opt.state if isinstance(opt, OptimWrapper) else opt.state
 

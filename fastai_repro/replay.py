@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/replay.html.md"""
 # %% auto #0
 __all__ = ['arguments_and_links', 'Plan', 'check_record', 'make_plan', 'headline', 'replay']
 
-# %% ../nbs/65_replay.ipynb #6a2ddd34
+# %% ../nbs/65_replay.ipynb #cbc8f612
 import errno,getpass,json,os,pickle,re,shlex,shutil,subprocess,sys
 from dataclasses import dataclass,field
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from .terminal import command
 from .record import RunManifest
 from .archive import Archive,Refused,index_options,lock,locked_packages,read_archive,source_lines,unpack
-from .packages import Environment,dockerfile_of,own_variables,program_variables,run_logged,say
+from .packages import Environment,dockerfile_of,code_variables,own_variables,program_variables,run_logged,say
 
 # %% ../nbs/65_replay.ipynb #d422be5f
 def _was(archive, path):
@@ -41,7 +41,7 @@ def _split_data(data):
         if not os.path.exists(new): raise Refused(f"`--data {o}`: there is no {new!r} here: pass a file or folder that exists")
         yield old,os.path.abspath(new)
 
-# %% ../nbs/65_replay.ipynb #a699b6cc
+# %% ../nbs/65_replay.ipynb #8e03bfaa
 def _replaced(archive, arg, old, new):
     "An argument with `new` in place of `old`; None if it names something else"
     head,eq,value = arg.partition('=') if arg.startswith('-') and '=' in arg else ('','',arg)
@@ -62,21 +62,25 @@ def _check_absolute(archive, old, new):
 def arguments_and_links(
     archive:Archive, # Of a record
     data:list, # OLD=NEW for each path
-)->tuple: # Arguments with new paths, and a dict of links to make
+    variables:dict={}, # Those that the code names
+)->tuple: # Arguments and variables with new paths, and a dict of links to make
     "Where a program will find its data"
+    variables = dict(variables)
     args,links,named = list(archive.meta['args']),{},[_place(archive, n) for n in _relative_inputs(archive)]
     for old,new in _split_data(data):
         _check_absolute(archive, old, new)
         changed = {i:r for i,o in enumerate(args) if (r := _replaced(archive, o, old, new)) is not None}
         place = _link_place(archive, old)
-        if not changed and not place:
+        moved = {k:r for k,v in variables.items() if (r := _replaced(archive, v, old, new)) is not None}
+        if not changed and not place and not moved:
             raise Refused(f"`--data {old}=...`: neither an argument nor the code names {old!r} or a path in it: paths in the record: "
                           f"{', '.join(sorted(archive.meta['inputs'])) or 'none'}")
         for i,r in changed.items(): args[i] = r
+        variables.update(moved)
         if place and (not changed or place in named): links[place] = new
-    return args,links
+    return args,variables,links
 
-# %% ../nbs/65_replay.ipynb #6554f732
+# %% ../nbs/65_replay.ipynb #bbaf7129
 @dataclass
 class Plan:
     "What a replay will do"
@@ -87,6 +91,8 @@ class Plan:
     env:Environment|None=None # None: this one
     commands:list=field(default_factory=list) # To make the environment; empty if it is ready
     args:list=field(default_factory=list)
+    variables:dict=field(default_factory=dict) # Those that the program's own code names
+    unknown:list=field(default_factory=list) # Names of those that the record does not hold
     links:dict=field(default_factory=dict) # Target by place in the folder of the code
     trace:Path|None=None # Of the recorded run
     steps:int|None=None # Only the first steps of each fit
@@ -197,7 +203,7 @@ def _find_trace(record, archive):
     file = record.parent/Path(name or '').name
     return file if name and file.is_file() else None
 
-# %% ../nbs/65_replay.ipynb #d62aa3e8
+# %% ../nbs/65_replay.ipynb #1ce1e47b
 def make_plan(
     record:str|Path, # File of the manifest
     here:bool=False, # In this environment?
@@ -213,13 +219,14 @@ def make_plan(
     _check_archive(a)
     data = _with_data(a, m.fields, data)
     plan = Plan(record, m, a, _new_folder(record.stem), trace=_find_trace(record, a), steps=steps)
-    plan.args,plan.links = arguments_and_links(a, data)
+    variables,plan.unknown = code_variables(m.fields)
+    plan.args,plan.variables,plan.links = arguments_and_links(a, data, variables)
     _check_steps(plan)
     if not here: _plan_environment(plan, Path(env).resolve() if env else plan.folder/'env')
     plan.notes = list(_notes(plan, data))
     return plan
 
-# %% ../nbs/65_replay.ipynb #d70d740f
+# %% ../nbs/65_replay.ipynb #d3d82eba
 def _notes(plan, data):
     f,a = plan.manifest.fields,plan.archive
     if f.get('learner.device')=='cpu': yield '`learner.device` is cpu in the record: GPUs are hidden from the program'
@@ -230,6 +237,9 @@ def _notes(plan, data):
     if other := _not_here(a, data):
         yield (f"not in the record, and the code names it: {', '.join(other[:5])}. If the program reads it, say where it is with "
                f"`--data {other[0]}=NEW`")
+    if plan.unknown and not sys.stdin.isatty():
+        yield (f"the code names {', '.join(plan.unknown)}, whose value is not in the record, and nobody can be asked here: the program starts "
+               "without")
     if not plan.env and f['python.version']!=sys.version.split()[0]:
         yield (f"`python.version` is {sys.version.split()[0]} here and {f['python.version']} in the record, which may change the result: "
                "without `--here` an environment with that version is made")
@@ -239,7 +249,7 @@ def _indexes(plan):
     own = [o for k,v in index_options().items() if k in ('index-url','extra-index-url','find-links') for o in v]
     return list(dict.fromkeys([*re.findall(r'--(?:extra-)?index-url (\S+)', lock(plan.manifest)), *own])) or ['the default index']
 
-# %% ../nbs/65_replay.ipynb #d27ae485
+# %% ../nbs/65_replay.ipynb #e4b022ad
 def _environment_lines(plan):
     if not plan.env: yield 'environment',f'this one, {sys.prefix}'
     elif not plan.commands: yield 'environment',str(plan.env.folder)
@@ -263,10 +273,11 @@ def headline(
     yield 'program',shlex.join(['python', m['script'], *plan.args]) + (f", the first {plan.steps} steps of each fit" if plan.steps else '')
     switches = [f'{k} {how[k]}' for k in ('seed','fix','strict','exact') if how.get(k) not in (None, False)]
     yield 'started with',', '.join([*switches, f"{f.get('cpu.threads')} threads", f"device {f.get('learner.device')}"])
+    if plan.variables: yield 'variables',', '.join(f'{k}={v}' for k,v in plan.variables.items())
     for k,v in plan.links.items(): yield 'data',f'{k} -> {v}'
     for o in plan.notes: yield 'note',o
 
-# %% ../nbs/65_replay.ipynb #ec013baa
+# %% ../nbs/65_replay.ipynb #534b0689
 def _ask(plan, yes):
     if yes: return
     if not sys.stdin.isatty():
@@ -281,6 +292,8 @@ def _unmask(plan):
         if not sys.stdin.isatty():
             raise Refused(f"{name} was a credential and is masked in the record: replay it in a terminal, which asks for it")
         plan.args[i] = plan.args[i].replace('***', getpass.getpass(f'{name} is masked in the record; its value: '))
+    for n in plan.unknown if sys.stdin.isatty() else ():
+        if v := getpass.getpass(f'the variable {n}, which the code names, is not whole in the record; its value, or nothing: '): plan.variables[n] = v
 
 # %% ../nbs/65_replay.ipynb #dc908ad8
 @patch
@@ -329,7 +342,7 @@ def _other_files(self:Plan):
     now = json.loads(r.stdout)
     return sorted(k for k,v in then.items() if now.get(k)!=v)
 
-# %% ../nbs/65_replay.ipynb #6805077a
+# %% ../nbs/65_replay.ipynb #244b596e
 def _level(trace):
     with open(trace) as f: return json.loads(f.readline()).get('level', 'step')
 
@@ -350,7 +363,7 @@ def _write_spec(self:Plan, out):
 def _variables(self:Plan):
     own = [str(self.folder/'own')] if not self.env or _is_local(locked_packages(self.manifest).get('fastai-repro', ' (local)')) else []
     path = [str(self.code/o) for o in self.archive.meta['path']]
-    return {**program_variables(self.manifest.fields), 'PYTHONPATH':os.pathsep.join([*path, *own])}
+    return {**self.variables, **program_variables(self.manifest.fields), 'PYTHONPATH':os.pathsep.join([*path, *own])}
 
 # %% ../nbs/65_replay.ipynb #a3f565bb
 _start = 'import sys; sys.path.remove(""); from fastai_repro.process import run_child; run_child(sys.argv[1])'

@@ -7,7 +7,7 @@ Docs: https://fastai-repro.github.io/fastai_repro/trace.html.md"""
 # %% auto #0
 __all__ = ['trace_levels', 'TraceCallback', 'environment']
 
-# %% ../nbs/34_trace.ipynb #6bf7f520
+# %% ../nbs/34_trace.ipynb #b2e141f0
 import json,math,os,platform,struct,sys
 from collections import defaultdict
 from copy import deepcopy
@@ -20,6 +20,7 @@ import torch
 from xxhash import xxh3_64_hexdigest
 from fastcore.basics import patch
 from fastcore.foundation import L
+from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import rank_distrib
@@ -33,7 +34,7 @@ from .callback import QuickCallback,repro_of
 from .fingerprint import as_hex,fingerprint_of,generator_states,plan_of,row_fingerprints
 from .again import batch_maker,keeps_what_it_made,made_again,repeats,suspects_of,tensors_in
 
-# %% ../nbs/34_trace.ipynb #f453c58e
+# %% ../nbs/34_trace.ipynb #9b787e36
 trace_levels = 'epoch','step','layer'
 _encode = json.JSONEncoder(separators=(',',':')).encode
 
@@ -47,7 +48,7 @@ class TraceCallback(QuickCallback):
     only_watches = True
     order,_stateattrs = 10_000,('_row','_coming','_todo','_handles','_parts','_sampled','_names','_plans')
     _pending,_active,_nested,_probing,_begun,_row,_coming,_changes = False,False,False,False,False,None,None,None
-    _todo,_handles,_parts,_sampled,_names,_plans = (),(),(),(),{},{}
+    _todo,_handles,_parts,_sampled,_names,_plans,_cancels = (),(),(),(),{},{},()
 
     def __init__(self,
         path, # File to append to
@@ -73,7 +74,7 @@ class TraceCallback(QuickCallback):
             self._active,self._plans = False,{}
             if self.probe: self._unwatch()
             self._flush()
-            self._write(dict(kind='end', fit=self._fit))
+            self._write(self._with_cancels(dict(kind='end', fit=self._fit)))
         self._nested = False
 
 # %% ../nbs/34_trace.ipynb #bf686238
@@ -333,7 +334,26 @@ def before_step(self:TraceCallback):
     if self._probed(): self._row['changes'] = self._changes
     self._changes = []
 
-# %% ../nbs/34_trace.ipynb #58d60752
+# %% ../nbs/34_trace.ipynb #cb04e4f0
+def _who_cancels():
+    "Class and event of the callback that raised what is being handled, or None"
+    tb,found = sys.exc_info()[2],None
+    while tb:
+        if tb.tb_frame.f_code is Callback.__call__.__code__: found = [type(tb.tb_frame.f_locals['self']).__name__, tb.tb_frame.f_locals['event_name']]
+        tb = tb.tb_next
+    return found
+
+@patch
+def after_cancel_batch(self:TraceCallback):
+    if self._active and not self._nested and (who := _who_cancels()): self._cancels = [*self._cancels, who]
+
+for o in ('backward','step','train','validate','epoch','fit'): setattr(TraceCallback, f'after_cancel_{o}', TraceCallback.after_cancel_batch)
+
+@patch
+def _with_cancels(self:TraceCallback, row):
+    if self._cancels: row['cancelled_by'],self._cancels = self._cancels[:10],()
+    return row
+
 @patch
 def _note_cancelled(self:TraceCallback):
     "A callback cancelled the batch before it came here"
@@ -349,7 +369,7 @@ def after_batch(self:TraceCallback):
     row,self._row = self._row,None
     self._release()
     if row['phase']=='train': self._after_step(row)
-    self._settle(row)
+    self._settle(self._with_cancels(row))
 
 @patch
 def _after_step(self:TraceCallback, row):
@@ -367,7 +387,7 @@ def _after_step(self:TraceCallback, row):
     row['after'] = generator_states()
     self._n_steps += 1
 
-# %% ../nbs/34_trace.ipynb #80ff641c
+# %% ../nbs/34_trace.ipynb #965a2038
 def _number(o):
     try: o = float(o)
     except (TypeError,ValueError): return str(o)
@@ -393,7 +413,7 @@ def after_epoch(self:TraceCallback):
     row = dict(kind='epoch', fit=self._fit, epoch=learn.epoch, step=self._n_steps,
                metrics=_metrics(learn))
     self._read_weights(row)
-    self._settle(row)
+    self._settle(self._with_cancels(row))
 
 # %% ../nbs/34_trace.ipynb #f9721dd0
 @patch

@@ -8,8 +8,8 @@ Docs: https://fastai-repro.github.io/fastai_repro/verification.html.md"""
 __all__ = ['Verdict', 'run_name', 'verify_program', 'check_steps', 'check_vary', 'verify', 'assert_reproducible',
            'assert_worker_invariant']
 
-# %% ../nbs/39_verification.ipynb #1086c05f
-import inspect,itertools,json,math,os,shutil,sys,tempfile,time
+# %% ../nbs/39_verification.ipynb #d56c6b2e
+import inspect,itertools,json,math,os,shutil,string,sys,tempfile,time
 from dataclasses import dataclass,field
 from hashlib import blake2b
 from html import escape
@@ -77,16 +77,19 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/39_verification.ipynb #34f47d92
+# %% ../nbs/39_verification.ipynb #44c16408
 _computed = 'forward','loss','backward','optimizer'
 _most = 12 # runs that are made to see whether a change settles the difference
+_chance = 0.01 # how often all of them may be the same by chance
 _short = 120 # seconds that a run may take if whole runs are to be made again
 
 class _Program:
     "Runs of one program"
     def __init__(self, spec, settings, tmp, progress):
         self.spec,self.settings,self.tmp,self.progress,self.n,self.start = spec,settings,Path(tmp),progress,0,time.time()
-        self.before,self.enough = set(files_here()),3
+        self.before,self.unchanged,self.enough = set(files_here()),[],6 if self.varies() else 3
+
+    def varies(self): return any(o!=self.settings[0] for o in self.settings)
 
     def run(self, title, i, **changes):
         "Run number `i`, with changes"
@@ -99,7 +102,7 @@ class _Program:
         "Another run, number 0 or the one that differs, if need be to the place of the difference; None if it fails with these changes"
         if case.whole: changes = self.elsewhere({}) | changes
         elif case.d.seen is not None: changes = dict(until=case.d.seen) | changes
-        try: return self.run(f'{title}, {"abcdef"[k]}', case.other if k else 0, **changes)
+        try: return self.run(f'{title}, {string.ascii_lowercase[k]}', case.other if k else 0, **changes)
         except ProgramFailed: return None
 
     def pair(self, case, title, **changes):
@@ -109,21 +112,46 @@ class _Program:
 
     def trial(self, case, title, n=None, **changes):
         "The first difference of some runs with these changes; False if none, None if they can't be made"
-        case.counts[title] = max(n or (6 if case.whole else 3), self.enough)  # fewer may be the same by chance
-        if case.counts[title]>_most: return None
+        least,k,again = n or (6 if case.whole else 3),1,bool(n)
         first = self.more(case, title, 0, **changes)
-        for k in range(1, case.counts[title]):
-            other = first and self.more(case, title, k, **changes)
-            if other is None: return None
+        while k<max(least, self.enough):  # fewer may be the same by chance
+            other = first and self.enough<=_most and self.more(case, title, k, **changes)
+            if not other: return None
             if found := first_difference(first.trace, other.trace)[0]: return found
+            k += 1
+            if k==max(least, self.enough) and not again:
+                again = True
+                self.learn(case, self.pair(case, 'once more without a change'))
+        case.counts[title] = k
         return False
 
 def _differ(a, b): return first_difference(a.trace, b.trace)[0] is not None
 
-def _enough_runs(runs, differing):
-    "How many runs must be the same with a change, so that by chance, if it changes nothing, they are so in one of 20 cases at most"
-    same = 1 - differing/(runs-1)
-    return 1+math.ceil(math.log(1/20)/math.log(same)) if same else 3
+def _enough_runs(same, runs):
+    "How many must be the same with a change, so that by chance they hardly ever are, if `same` of `runs` are without it"
+    return max(3, 1+math.ceil(math.log(_chance)/math.log(same/runs))) if same>1 else 3
+
+def _when(d): return d.fit,d.epoch,d.phase=='valid',d.step
+
+def _part(a, b, d):
+    "Do two traces part? With a divergence: there, or before it"
+    found,_ = first_difference(a, b)
+    return found is not None and (d is None or _when(found.d)<=_when(d))
+
+def _most_alike(traces, d):
+    "How many traces are the same as one of them"
+    return max(sum(not _part(a, b, d) for b in traces) for a in traces)
+
+@patch
+def learn(self:_Program, case, runs):
+    "From more runs of the program as it is: how rare is the difference, and how many runs must be the same with a change?"
+    if self.varies() or not runs: return
+    whole = case.whole or not self.unchanged  # the first are
+    self.unchanged += [(o.trace, whole) for o in runs]
+    traces = [o for o,is_whole in self.unchanged if is_whole or not case.whole]
+    n,same = len(traces),_most_alike(traces, None if case.whole else case.d)
+    self.enough = _enough_runs(same, n)
+    if self.enough>_most: case.rare = f'{same} of {n} runs were the same: the difference is too rare to test a cause with some more runs'
 
 # %% ../nbs/39_verification.ipynb #4829dab8
 @patch
@@ -147,13 +175,14 @@ def can_be_whole(self:_Program):
     "Are runs short enough to make whole ones again, and can they be made without writing over the user's results?"
     return self.seconds<=_short and bool(self.elsewhere({}))
 
-# %% ../nbs/39_verification.ipynb #d32d2a78
+# %% ../nbs/39_verification.ipynb #1a823e38
 def _closer(case, program):
     "Look at the place of the difference in two more runs"
     d,level = case.d,'layer' if case.d.what in (*_computed, 'init') else 'step'
     runs = program.pair(case, f'closer look at level {level}', level=level, probe=case.d.seen and tuple(case.d.seen), seeds=True)
     if runs is None: return
     again,_ = first_difference(*(o.trace for o in runs))
+    if again: program.learn(case, runs)
     case.recurs = again is not None
     if not again:
         case.more = ['two more runs' + (f' up to {d.place()}' if d.seen else '')]
@@ -175,6 +204,7 @@ def _again_whole(case, program):
     if not case.whole or not (runs := program.pair(case, 'two whole runs')): return
     again,_ = first_difference(*(o.trace for o in runs))
     case.recurs,case.fits = bool(again),again.fits if again else case.fits
+    if again: program.learn(case, runs)
     if again: _elsewhere_too(case, program, again)
     else: case.more.append('two whole ones')
 
@@ -256,7 +286,7 @@ def _look_at_files(case, program):
     elif _differ(*runs[1:3]): case.tried['left'] = True
     else: case.files = []  # they change nothing
 
-# %% ../nbs/39_verification.ipynb #7be5ddf3
+# %% ../nbs/39_verification.ipynb #d978a989
 def _explained(case, program, runs, notes):
     "Look for the cause until a test holds"
     case.spec,case.fix,case.strict = program.spec,program.spec.fix,program.spec.strict
@@ -287,7 +317,7 @@ def _try(case, program, *only):
         n = 2 if name=='fix' and case.tried.get('seed') else None  # the cause is known
         found = program.trial(case, f'tried: {name}', n, **changes)
         if found is None: continue
-        case.tried[name],case.counts[name] = not found,case.counts[f'tried: {name}']
+        case.tried[name],case.counts[name] = not found,case.counts.get(f'tried: {name}')
         if explain(case).cause and name not in ('settings','seed','hash seed'): break
 
 # %% ../nbs/39_verification.ipynb #2348c9b9
@@ -346,7 +376,7 @@ def _tell_left(v, program, made, left):
     elif steps or a==c: v.remarks.append(f'{begin}. Without {it} two runs are the same, too{steps}')
     else: v.remarks.append(f'{begin}. Without {it} two runs are the same, too, but with another result: weights {a} in the place of {c}')
 
-# %% ../nbs/39_verification.ipynb #15a80037
+# %% ../nbs/39_verification.ipynb #81fd9394
 def verify_program(
     spec:RunSpec, # What to run
     runs:int, # How often
@@ -368,8 +398,7 @@ def verify_program(
         if tell and (first or not left): tell(v)
         if first:
             show_progress(progress, 'looking for the cause ...')
-            if len(combos)==1: program.enough = _enough_runs(v.runs, len(v.differing))
-            if program.enough>_most: first.rare = f'{len(v.differing)} of {v.runs} runs differ: too rarely to test a cause with some more runs'
+            program.learn(first, made)
             _explained(first, program, made, notes)
         elif left: _tell_left(v, program, made, left)
         return v
@@ -391,7 +420,7 @@ def _verdict(made, names):
     remarks = list(dict.fromkeys(r for i,(c,rs) in found.items() if not c for r in rs))
     v = Verdict(not differ, len(made), steps_in(made[0].trace), results=results, remarks=remarks, differing=[names[i] for i in differ])
     if not differ: return v,None
-    other = min(differ, key=lambda i: (differ[i].d.fit, differ[i].d.epoch, differ[i].d.phase=='valid', differ[i].d.step))
+    other = min(differ, key=lambda i: _when(differ[i].d))
     differ[other].other,v.divergence = other,differ[other].d
     return v,differ[other]
 
