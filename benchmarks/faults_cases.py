@@ -184,7 +184,7 @@ class Race(nn.Module):
     Case('callback that ends the training by chance', with_cb('''class Stop(Callback):
     def before_fit(self): self.at = 2+int.from_bytes(os.urandom(2),'little')%60
     def after_batch(self):
-        if self.training and self.train_iter>=self.at: raise CancelFitException''', fit='learn.fit(8)'), 'environment', None, 'the length', 'without the callback Stop'),
+        if self.training and self.train_iter>=self.at: raise CancelFitException''', fit='learn.fit(8)'), 'environment', None, 'the length', 'the callback Stop cancelled the rest of the training'),
     Case('callback that disturbs validation', with_cb('''class Valid(Callback):
     def after_pred(self):
         if not self.training: self.learn.pred = self.pred+os.urandom(1)[0]+os.urandom(1)[0]/255'''), 'forward', 0, None, 'without the callback Valid'),
@@ -261,7 +261,7 @@ class Secret(ItemTransform):
     Case('callback that ends the training after a time', with_cb('''class Budget(Callback):
     def before_fit(self): self.start = time.perf_counter()
     def after_batch(self):
-        if self.train_iter>3 and time.perf_counter()-self.start>0.2: raise CancelFitException''', fit='learn.fit(40)'), None, None, None, 'without the callback Budget'),
+        if self.train_iter>3 and time.perf_counter()-self.start>0.2: raise CancelFitException''', fit='learn.fit(40)'), None, None, None, 'the callback Budget cancelled the rest of the training'),
     Case('two callbacks, one shakes the momentum', with_cb('''class Decay(Callback):
     def before_batch(self): self.opt.set_hyper('lr', 1e-3/(1+self.train_iter))
 class Shake(Callback):
@@ -269,10 +269,10 @@ class Shake(Callback):
         if self.train_iter==5: self.opt.set_hyper('mom', 0.9+os.urandom(1)[0]/4096)''', ), 'optimizer', 5, 'mom of parameter group 0', 'callback Shake'),
     Case('callback that cancels few batches by chance', with_cb('''class Rare(Callback):
     def before_batch(self):
-        if self.training and os.urandom(1)[0]<12: raise CancelBatchException''', fit='learn.fit(6)'), None, None, None, 'without the callback Rare'),
+        if self.training and os.urandom(1)[0]<12: raise CancelBatchException''', fit='learn.fit(6)'), None, None, None, 'the callback Rare cancelled the batch'),
     Case('callback that skips few steps by chance', with_cb('''class Rare(Callback):
     def before_step(self):
-        if os.urandom(1)[0]<12: raise CancelStepException''', fit='learn.fit(6)'), None, None, None, 'without the callback Rare'),
+        if os.urandom(1)[0]<12: raise CancelStepException''', fit='learn.fit(6)'), None, None, None, 'the callback Rare cancelled the step'),
     Case('loss that goes by the time of the processor', dict(head='''class Loss(nn.Module):
     def forward(self, p, y): return F.mse_loss(p, y)*(1+time.process_time()*1e-4)''', learn='learn = Learner(dls, model, loss_func=Loss())'), 'loss', None, 'the loss', 'Loss gives a different result|the clock: '),
     Case('model that a module of the user makes before the seed', dict(seed='''Path('zoo.py').write_text("import torch\\nfrom torch import nn\\nmodel = nn.Sequential(nn.Linear(4,8), nn.ReLU(), nn.Linear(8,1))\\n")

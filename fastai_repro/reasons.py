@@ -90,7 +90,7 @@ def _few_items(c):
     return _if(sets and sets[0] and len(sets[0])<=10 and all(o==sets[0] for o in sets)
                and not any(m.get(k) for m in c.has('made') for k in ('outside','held','memory')), items=sorted(sets[0]) if sets else [])
 
-# %% ../nbs/37_reasons.ipynb #5b0922ff
+# %% ../nbs/37_reasons.ipynb #8e53210d
 def _set_by(c):
     "The user's callback that set a hyper-parameter to two values, although it found the same one"
     if c.d.what!='optimizer' or ' of parameter group ' not in c.d.name: return None
@@ -100,12 +100,14 @@ def _set_by(c):
             return _if(who in c.fits[0].get('callbacks', ()), who=who, event=event, group=group, name=name, a=a, b=b, hint=_hint(c, who))
         if x!=y: return None
 
+_words_cut = dict(batch='the batch', backward='the backward pass', step='the step', validate='the validation', fit='the rest of the training',
+                  **dict.fromkeys(('train','epoch'), 'the rest of the epoch'))
 def _cancelled_by(c):
     "The user's callback that cancelled something in one training alone"
     x,y = (o.get('cancelled_by', []) if o else [] for o in c.lines)
-    who,event = (x or y or [(None,None)])[0]
+    who,event,what = (x or y or [(None,None,'')])[0]
     is_users = any(who in f.get('callbacks', ()) for f in c.fits)
-    return _if(bool(x)!=bool(y) and is_users and _is_cut(c.d), who=who, event=event, hint=_hint(c, who))
+    return _if(bool(x)!=bool(y) and is_users and _is_cut(c.d), who=who, event=event, what=_words_cut.get(what, what), hint=_hint(c, who))
 def _is_cut(d): return d.name in ('a batch that a callback cancelled','a step that was left out','the number of batches','the length')
 
 def _outside(c):
@@ -210,7 +212,7 @@ def _cell(c):
 def _shown(files): return ', '.join(os.path.relpath(o) if o.startswith(os.getcwd()) else o for o in files[:3])
 def _left(c): return _if(c.files and c.tried.get('left'), files=_shown(c.files))
 
-# %% ../nbs/37_reasons.ipynb #abca9c31
+# %% ../nbs/37_reasons.ipynb #bf49fab8
 causes = [ # test, cause, remedy
     (_settings_differ, 'the trainings have other settings: {name} {a} and {b}', 'compare trainings with the same arguments'),
     (_loaders_differ, 'the loaders differ: {name} {a} and {b}', 'compare trainings on the same data and batch size'),
@@ -221,7 +223,7 @@ causes = [ # test, cause, remedy
      'give it a fixed value: seed what cell {cell} draws from, sort what has no order, leave out what goes by the clock'),
     (_set_by, 'the callback {who} set {name} of parameter group {group} to {a} and {b} in `{event}`, where it had been the same{hint}',
      'let {who} go by the training alone (epoch, step, loss), or draw from `random`, `numpy.random` or `torch`' + _and_callback),
-    (_cancelled_by, 'the callback {who} cancelled it in `{event}`, in one of them{hint}',
+    (_cancelled_by, 'the callback {who} cancelled {what} in `{event}`, in one of them{hint}',
      'let {who} go by the training alone (epoch, step, loss), or draw from `random`, `numpy.random` or `torch`' + _and_callback),
     (_hyper, 'a hyper-parameter was set to another value: {name}, {a} and {b}',
      'look for what sets it: a schedule, a callback, an argument of the fit'),

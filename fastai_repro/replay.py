@@ -342,7 +342,7 @@ def _other_files(self:Plan):
     now = json.loads(r.stdout)
     return sorted(k for k,v in then.items() if now.get(k)!=v)
 
-# %% ../nbs/65_replay.ipynb #244b596e
+# %% ../nbs/65_replay.ipynb #2706e2ee
 def _level(trace):
     with open(trace) as f: return json.loads(f.readline()).get('level', 'step')
 
@@ -363,6 +363,7 @@ def _write_spec(self:Plan, out):
 def _variables(self:Plan):
     own = [str(self.folder/'own')] if not self.env or _is_local(locked_packages(self.manifest).get('fastai-repro', ' (local)')) else []
     path = [str(self.code/o) for o in self.archive.meta['path']]
+    if not self.env: own += [os.path.abspath(o) for o in os.environ.get('PYTHONPATH', '').split(os.pathsep) if o]  # part of this environment
     return {**self.variables, **program_variables(self.manifest.fields), 'PYTHONPATH':os.pathsep.join([*path, *own])}
 
 # %% ../nbs/65_replay.ipynb #a3f565bb

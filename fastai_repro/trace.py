@@ -7,11 +7,11 @@ Docs: https://fastai-repro.github.io/fastai_repro/trace.html.md"""
 # %% auto #0
 __all__ = ['trace_levels', 'TraceCallback', 'environment']
 
-# %% ../nbs/34_trace.ipynb #b2e141f0
+# %% ../nbs/34_trace.ipynb #ae38a02e
 import json,math,os,platform,struct,sys
 from collections import defaultdict
 from copy import deepcopy
-from functools import partial
+from functools import partial,partialmethod
 from itertools import chain
 from operator import is_
 from pathlib import Path
@@ -334,7 +334,7 @@ def before_step(self:TraceCallback):
     if self._probed(): self._row['changes'] = self._changes
     self._changes = []
 
-# %% ../nbs/34_trace.ipynb #cb04e4f0
+# %% ../nbs/34_trace.ipynb #623154cc
 def _who_cancels():
     "Class and event of the callback that raised what is being handled, or None"
     tb,found = sys.exc_info()[2],None
@@ -344,10 +344,10 @@ def _who_cancels():
     return found
 
 @patch
-def after_cancel_batch(self:TraceCallback):
-    if self._active and not self._nested and (who := _who_cancels()): self._cancels = [*self._cancels, who]
+def _cancelled(self:TraceCallback, what):
+    if self._active and not self._nested and (who := _who_cancels()): self._cancels = [*self._cancels, [*who, what]]
 
-for o in ('backward','step','train','validate','epoch','fit'): setattr(TraceCallback, f'after_cancel_{o}', TraceCallback.after_cancel_batch)
+for o in ('batch','backward','step','train','validate','epoch','fit'): setattr(TraceCallback, f'after_cancel_{o}', partialmethod(TraceCallback._cancelled, o))
 
 @patch
 def _with_cancels(self:TraceCallback, row):
