@@ -77,7 +77,7 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/39_verification.ipynb #44c16408
+# %% ../nbs/39_verification.ipynb #8a9453a1
 _computed = 'forward','loss','backward','optimizer'
 _most = 12 # runs that are made to see whether a change settles the difference
 _chance = 0.01 # how often all of them may be the same by chance
@@ -112,14 +112,15 @@ class _Program:
 
     def trial(self, case, title, n=None, **changes):
         "The first difference of some runs with these changes; False if none, None if they can't be made"
-        least,k,again = n or (6 if case.whole else 3),1,bool(n)
-        first = self.more(case, title, 0, **changes)
-        while k<max(least, self.enough):  # fewer may be the same by chance
-            other = first and self.enough<=_most and self.more(case, title, k, **changes)
+        def needed(): return n or max(6 if case.whole else 3, self.enough)  # fewer may be the same by chance
+        k,again = 1,bool(n)
+        first = needed()<=_most and self.more(case, title, 0, **changes)
+        while k<needed():
+            other = first and needed()<=_most and self.more(case, title, k, **changes)
             if not other: return None
             if found := first_difference(first.trace, other.trace)[0]: return found
             k += 1
-            if k==max(least, self.enough) and not again:
+            if k==needed() and not again:
                 again = True
                 self.learn(case, self.pair(case, 'once more without a change'))
         case.counts[title] = k
@@ -286,7 +287,7 @@ def _look_at_files(case, program):
     elif _differ(*runs[1:3]): case.tried['left'] = True
     else: case.files = []  # they change nothing
 
-# %% ../nbs/39_verification.ipynb #d978a989
+# %% ../nbs/39_verification.ipynb #3cad82fd
 def _explained(case, program, runs, notes):
     "Look for the cause until a test holds"
     case.spec,case.fix,case.strict = program.spec,program.spec.fix,program.spec.strict
@@ -314,7 +315,7 @@ def _try(case, program, *only):
     for name,changes in _experiments(case, program):
         if only and name not in only: break
         if name in case.tried: continue
-        n = 2 if name=='fix' and case.tried.get('seed') else None  # the cause is known
+        n = 2 if name=='fix' and (case.tried.get('seed') or case.tried.get('settings')) else None  # the cause is known
         found = program.trial(case, f'tried: {name}', n, **changes)
         if found is None: continue
         case.tried[name],case.counts[name] = not found,case.counts.get(f'tried: {name}')
