@@ -183,7 +183,8 @@ def group_of(path):
     "Where a notebook stands on the site: group, and the part of it"
     number = path.stem[0]
     if path.stem in start: return 'Start',''
-    if room_of(path) or number in '0123' or path.stem.endswith('_tests'): return 'How it works',parts[number]
+    is_of_room = any(path.stem.startswith(f'{o.stem}_') for o in path.parent.glob('*.ipynb'))  # tests of another notebook
+    if room_of(path) or number in '0123' or is_of_room: return 'How it works',parts[number]
     return 'Recipes' if number=='5' else 'Measured',''
 
 def lessons():

@@ -129,7 +129,7 @@ class _Program:
 def _differ(a, b): return first_difference(a.trace, b.trace)[0] is not None
 
 def _enough_runs(same, runs):
-    "How many must be the same with a change, so that by chance they hardly ever are, if `same` of `runs` are without it"
+    "How many must be the same with a change, so that by chance they hardly ever would be, if `same` of `runs` are without it"
     return max(3, 1+math.ceil(math.log(_chance)/math.log(same/runs))) if same>1 else 3
 
 def _when(d): return d.fit,d.epoch,d.phase=='valid',d.step
