@@ -90,7 +90,7 @@ def _few_items(c):
     return _if(sets and sets[0] and len(sets[0])<=10 and all(o==sets[0] for o in sets)
                and not any(m.get(k) for m in c.has('made') for k in ('outside','held','memory')), items=sorted(sets[0]) if sets else [])
 
-# %% ../nbs/37_reasons.ipynb #8e53210d
+# %% ../nbs/37_reasons.ipynb #dc00fa44
 def _set_by(c):
     "The user's callback that set a hyper-parameter to two values, although it found the same one"
     if c.d.what!='optimizer' or ' of parameter group ' not in c.d.name: return None
@@ -100,8 +100,8 @@ def _set_by(c):
             return _if(who in c.fits[0].get('callbacks', ()), who=who, event=event, group=group, name=name, a=a, b=b, hint=_hint(c, who))
         if x!=y: return None
 
-_words_cut = dict(batch='the batch', backward='the backward pass', step='the step', validate='the validation', fit='the rest of the training',
-                  **dict.fromkeys(('train','epoch'), 'the rest of the epoch'))
+_words_cut = dict(batch='the batch', backward='the backward pass', step='the step', validate='the validation',
+                  fit='the rest of the training', **dict.fromkeys(('train','epoch'), 'the rest of the epoch'))
 def _cancelled_by(c):
     "The user's callback that cancelled something in one training alone"
     x,y = (o.get('cancelled_by', []) if o else [] for o in c.lines)
@@ -110,6 +110,7 @@ def _cancelled_by(c):
     return _if(bool(x)!=bool(y) and is_users and _is_cut(c.d), who=who, event=event, what=_words_cut.get(what, what), hint=_hint(c, who))
 def _is_cut(d): return d.name in ('a batch that a callback cancelled','a step that was left out','the number of batches','the length')
 
+# %% ../nbs/37_reasons.ipynb #e7ca5b0f
 def _outside(c):
     made = [o for k in (dict(data='made', loss='loss_made', optimizer='step_made').get(c.d.what),) if k for o in c.has(k)
             if o.get('outside')]

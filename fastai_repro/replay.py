@@ -226,7 +226,7 @@ def make_plan(
     plan.notes = list(_notes(plan, data))
     return plan
 
-# %% ../nbs/65_replay.ipynb #d3d82eba
+# %% ../nbs/65_replay.ipynb #bb0878e4
 def _notes(plan, data):
     f,a = plan.manifest.fields,plan.archive
     if f.get('learner.device')=='cpu': yield '`learner.device` is cpu in the record: GPUs are hidden from the program'
@@ -238,8 +238,8 @@ def _notes(plan, data):
         yield (f"not in the record, and the code names it: {', '.join(other[:5])}. If the program reads it, say where it is with "
                f"`--data {other[0]}=NEW`")
     if plan.unknown and not sys.stdin.isatty():
-        yield (f"the code names {', '.join(plan.unknown)}, whose value is not in the record, and nobody can be asked here: the program starts "
-               "without")
+        yield (f"the code names {', '.join(plan.unknown)}, whose value is not in the record, and nobody can be asked here: the "
+               "program starts without")
     if not plan.env and f['python.version']!=sys.version.split()[0]:
         yield (f"`python.version` is {sys.version.split()[0]} here and {f['python.version']} in the record, which may change the result: "
                "without `--here` an environment with that version is made")
@@ -277,7 +277,7 @@ def headline(
     for k,v in plan.links.items(): yield 'data',f'{k} -> {v}'
     for o in plan.notes: yield 'note',o
 
-# %% ../nbs/65_replay.ipynb #534b0689
+# %% ../nbs/65_replay.ipynb #dd560929
 def _ask(plan, yes):
     if yes: return
     if not sys.stdin.isatty():
@@ -293,7 +293,8 @@ def _unmask(plan):
             raise Refused(f"{name} was a credential and is masked in the record: replay it in a terminal, which asks for it")
         plan.args[i] = plan.args[i].replace('***', getpass.getpass(f'{name} is masked in the record; its value: '))
     for n in plan.unknown if sys.stdin.isatty() else ():
-        if v := getpass.getpass(f'the variable {n}, which the code names, is not whole in the record; its value, or nothing: '): plan.variables[n] = v
+        v = getpass.getpass(f'the variable {n}, which the code names, is not whole in the record; its value, or nothing: ')
+        if v: plan.variables[n] = v
 
 # %% ../nbs/65_replay.ipynb #dc908ad8
 @patch
@@ -342,7 +343,7 @@ def _other_files(self:Plan):
     now = json.loads(r.stdout)
     return sorted(k for k,v in then.items() if now.get(k)!=v)
 
-# %% ../nbs/65_replay.ipynb #2706e2ee
+# %% ../nbs/65_replay.ipynb #c8ef0344
 def _level(trace):
     with open(trace) as f: return json.loads(f.readline()).get('level', 'step')
 
@@ -363,7 +364,8 @@ def _write_spec(self:Plan, out):
 def _variables(self:Plan):
     own = [str(self.folder/'own')] if not self.env or _is_local(locked_packages(self.manifest).get('fastai-repro', ' (local)')) else []
     path = [str(self.code/o) for o in self.archive.meta['path']]
-    if not self.env: own += [os.path.abspath(o) for o in os.environ.get('PYTHONPATH', '').split(os.pathsep) if o]  # part of this environment
+    here = os.environ.get('PYTHONPATH', '') if not self.env else ''  # part of this environment
+    own += [os.path.abspath(o) for o in here.split(os.pathsep) if o]
     return {**self.variables, **program_variables(self.manifest.fields), 'PYTHONPATH':os.pathsep.join([*path, *own])}
 
 # %% ../nbs/65_replay.ipynb #a3f565bb

@@ -334,12 +334,13 @@ def before_step(self:TraceCallback):
     if self._probed(): self._row['changes'] = self._changes
     self._changes = []
 
-# %% ../nbs/34_trace.ipynb #623154cc
+# %% ../nbs/34_trace.ipynb #e5f72a81
 def _who_cancels():
     "Class and event of the callback that raised what is being handled, or None"
     tb,found = sys.exc_info()[2],None
     while tb:
-        if tb.tb_frame.f_code is Callback.__call__.__code__: found = [type(tb.tb_frame.f_locals['self']).__name__, tb.tb_frame.f_locals['event_name']]
+        code,names = tb.tb_frame.f_code,tb.tb_frame.f_locals
+        if code is Callback.__call__.__code__: found = [type(names['self']).__name__, names['event_name']]
         tb = tb.tb_next
     return found
 
@@ -347,13 +348,15 @@ def _who_cancels():
 def _cancelled(self:TraceCallback, what):
     if self._active and not self._nested and (who := _who_cancels()): self._cancels = [*self._cancels, [*who, what]]
 
-for o in ('batch','backward','step','train','validate','epoch','fit'): setattr(TraceCallback, f'after_cancel_{o}', partialmethod(TraceCallback._cancelled, o))
+for o in ('batch','backward','step','train','validate','epoch','fit'):
+    setattr(TraceCallback, f'after_cancel_{o}', partialmethod(TraceCallback._cancelled, o))
 
 @patch
 def _with_cancels(self:TraceCallback, row):
     if self._cancels: row['cancelled_by'],self._cancels = self._cancels[:10],()
     return row
 
+# %% ../nbs/34_trace.ipynb #7bfb231a
 @patch
 def _note_cancelled(self:TraceCallback):
     "A callback cancelled the batch before it came here"

@@ -77,7 +77,7 @@ def _number(v): return f'{v:.4f}' if isinstance(v, float) else v
 
 def run_name(i, vary): return f'run {i}' + (f" with {', '.join(f'{k}={v}' for k,v in vary.items())}" if vary else '')
 
-# %% ../nbs/39_verification.ipynb #8a9453a1
+# %% ../nbs/39_verification.ipynb #7f6beb0f
 _computed = 'forward','loss','backward','optimizer'
 _most = 12 # runs that are made to see whether a change settles the difference
 _chance = 0.01 # how often all of them may be the same by chance
@@ -110,22 +110,7 @@ class _Program:
         runs = [self.more(case, title, k, **changes) for k in range(2)]
         return None if None in runs else runs
 
-    def trial(self, case, title, n=None, **changes):
-        "The first difference of some runs with these changes; False if none, None if they can't be made"
-        def needed(): return n or max(6 if case.whole else 3, self.enough)  # fewer may be the same by chance
-        k,again = 1,bool(n)
-        first = needed()<=_most and self.more(case, title, 0, **changes)
-        while k<needed():
-            other = first and needed()<=_most and self.more(case, title, k, **changes)
-            if not other: return None
-            if found := first_difference(first.trace, other.trace)[0]: return found
-            k += 1
-            if k==needed() and not again:
-                again = True
-                self.learn(case, self.pair(case, 'once more without a change'))
-        case.counts[title] = k
-        return False
-
+# %% ../nbs/39_verification.ipynb #f501ae63
 def _differ(a, b): return first_difference(a.trace, b.trace)[0] is not None
 
 def _enough_runs(same, runs):
@@ -153,6 +138,24 @@ def learn(self:_Program, case, runs):
     n,same = len(traces),_most_alike(traces, None if case.whole else case.d)
     self.enough = _enough_runs(same, n)
     if self.enough>_most: case.rare = f'{same} of {n} runs were the same: the difference is too rare to test a cause with some more runs'
+
+@patch
+def trial(self:_Program, case, title, n=None, **changes):
+    "The first difference of some runs with these changes; False if none, None if they can't be made"
+    def needed(): return n or max(6 if case.whole else 3, self.enough)  # fewer may be the same by chance
+    k,again = 1,bool(n)
+    first = needed()<=_most and self.more(case, title, 0, **changes)
+    while k<needed():
+        other = first and needed()<=_most and self.more(case, title, k, **changes)
+        if not other: return None
+        if found := first_difference(first.trace, other.trace)[0]: return found
+        k += 1
+        if k==needed() and not again:
+            again,runs = True,self.pair(case, 'once more without a change')
+            if self.varies() and runs and not _differ(*runs): return None  # so it did not come from what varies
+            self.learn(case, runs)
+    case.counts[title] = k
+    return False
 
 # %% ../nbs/39_verification.ipynb #4829dab8
 @patch
