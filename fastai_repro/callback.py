@@ -633,24 +633,27 @@ def _compare_start(model, seed, born):
     warnings.warn(f"this model starts from other weights than the last one of the same architecture that was trained with seed {seed}. "
                   f"Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`, so that its weights follow from the seed")
 
-# %% ../nbs/32_callback.ipynb #8744302f
+# %% ../nbs/32_callback.ipynb #28c660d7
 def _grads(model): return {n:None if p.grad is None else p.grad.clone() for n,p in model.named_parameters()}
 
 def _set_grads(model, grads):
     "fastai's optimizers step, and decay, all parameters that have a gradient: also frozen ones whose gradient is a zero from before"
     for n,p in model.named_parameters(): p.grad = grads.get(n)
 
+def _numbers_in(o):
+    "All but the mode of a layer, which goes with that of its children"
+    return {k:v for k,v in vars(o).items() if is_plain(v) and not (k=='training' and isinstance(o, nn.Module))}
+
 def _own_numbers(learn):
     "Numbers, strings and flags that the user's layers and loss hold"
     elsewhere = [learn, learn.opt, learn.dls, *learn.dls.loaders, *learn.cbs]
     found = [o for _,o in walk_objects({'model':learn.model, 'loss':learn.loss_func}, skip=elsewhere)]
-    own = [vars(o) for o in found if is_users(type(o)) and not isinstance(o, type) and hasattr(o, '__dict__')]
-    return [(o, {k:v for k,v in o.items() if is_plain(v)}) for o in own]
+    return [(o, _numbers_in(o)) for o in found if is_users(type(o)) and not isinstance(o, type) and hasattr(o, '__dict__')]
 
 def _set_numbers(numbers):
-    for now,was in numbers:
-        for k in [k for k,v in now.items() if is_plain(v) and k not in was]: del now[k]
-        now.update(was)
+    for o,was in numbers:
+        for k in _numbers_in(o).keys()-was.keys(): del vars(o)[k]
+        vars(o).update(was)
 
 def _opt_state(opt): return opt.opt.state if isinstance(opt, OptimWrapper) else opt.state
 
