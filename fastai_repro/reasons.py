@@ -13,7 +13,7 @@ from collections import Counter,defaultdict
 from dataclasses import dataclass,field
 from .divergence import Divergence
 
-# %% ../nbs/37_reasons.ipynb #3459d7c9
+# %% ../nbs/37_reasons.ipynb #8f9a2da7
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -40,7 +40,7 @@ class Case:
     def has(self, key): return [o[key] for o in self.lines if o and o.get(key)]
 
 _and_callback = ', and give the learner a `ReproCallback(42)`'
-_own_source = 'draw from `random`, `numpy.random` or `torch` instead' + _and_callback
+_own_source = 'draw from `random`, `numpy.random` or `torch` instead, and do not go by the clock' + _and_callback
 _numbers = dict(enumerate('two three four five six seven eight nine ten eleven twelve'.split(), 2))
 def _runs(c, name): return _numbers.get(c.counts.get(name, 3), c.counts.get(name))
 
@@ -90,7 +90,7 @@ def _few_items(c):
     return _if(sets and sets[0] and len(sets[0])<=10 and all(o==sets[0] for o in sets)
                and not any(m.get(k) for m in c.has('made') for k in ('outside','held','memory')), items=sorted(sets[0]) if sets else [])
 
-# %% ../nbs/37_reasons.ipynb #dc00fa44
+# %% ../nbs/37_reasons.ipynb #5fbf935c
 def _set_by(c):
     "The user's callback that set a hyper-parameter to two values, although it found the same one"
     if c.d.what!='optimizer' or ' of parameter group ' not in c.d.name: return None
@@ -101,7 +101,7 @@ def _set_by(c):
         if x!=y: return None
 
 _words_cut = dict(batch='the batch', backward='the backward pass', step='the step', validate='the validation',
-                  fit='the rest of the training', **dict.fromkeys(('train','epoch'), 'the rest of the epoch'))
+                  fit='the rest of the training', train="the rest of the epoch's training", epoch='the rest of the epoch')
 def _cancelled_by(c):
     "The user's callback that cancelled something in one training alone"
     x,y = (o.get('cancelled_by', []) if o else [] for o in c.lines)
@@ -176,7 +176,7 @@ def _layer_outside(c):
     cpu = not str(c.fits[0].get('device')).startswith('cuda')
     return _if(o and cpu and not any(o.get(k) for k in ('held','one_thread','kernel','memory')), name=name, hint=_hint(c, name))
 
-# %% ../nbs/37_reasons.ipynb #f3a0d891
+# %% ../nbs/37_reasons.ipynb #3747728f
 def _tried(name): return lambda c: _if(c.tried.get(name), n=_runs(c, name))
 def _seed(c):
     "Were all generators seeded, only some, or none?"
@@ -187,13 +187,16 @@ def _seed(c):
     line = (', or put `from fastai_repro import reproducible; reproducible(42)` at its top: with `--fix`, which does that, they are the '
             'same too')
     return _if(c.tried.get('seed'), what=what, n=_runs(c, 'seed'), fix=line if c.tried.get('fix') else '')
+_any_number = '`--fix` on the command line, a `ReproCallback(42)` in the program, or the same number of workers'
+_by_number = ('the same number of workers; or look for what asks for their number, or knows that there are workers: with `--fix` the runs '
+              'still differ')
 def _workers(c):
     return _if(c.tried.get('settings') and set(c.varied)=={'num_workers'} and not c.fix, a=c.varied.get('num_workers', [0,0])[0],
-               b=c.varied.get('num_workers', [0,0])[1],
-                            fix=' With `--fix` the runs are the same.' if c.tried.get('fix') else '')
+               b=c.varied.get('num_workers', [0,0])[1], remedy=_by_number if c.tried.get('fix') is False else _any_number,
+               fix=' With `--fix` the runs are the same.' if c.tried.get('fix') else '')
 def _varied(c):
     return _if(c.tried.get('settings'), what=', '.join(f'{k} ({x} and {y})' for k,(x,y) in c.varied.items()),
-               fix=', also with `--fix`' if c.fix else '')
+               fix=', also with `--fix`' if c.fix else '', n=_runs(c, 'settings'))
 def _callback(c):
     who = next((k.removeprefix('without ') for k,ok in c.tried.items() if ok and k.startswith('without ')), None)
     return _if(who, who=who, hint=_hint(c, who), n=_runs(c, f'without {who}'))
@@ -257,15 +260,15 @@ causes = [ # test, cause, remedy
      'cache only what does not draw, or cache before the random transforms'),
 ]
 
-# %% ../nbs/37_reasons.ipynb #adff5841
+# %% ../nbs/37_reasons.ipynb #37c152a7
 causes += [
     (_workers, 'the loaders have {a} and {b} workers; with the same number the runs are the same.{fix}',
-     '`--fix` on the command line, a `ReproCallback(42)` in the program, or the same number of workers'),
+     '{remedy}'),
     (_by_memory,
      '{who} goes by what it made before (it gives a different result for the same input, and the same in two copies of the process), and '
      '{a} and {b} workers make other items before: with the same number {n} runs are the same',
      'let each item depend on its index and on random numbers alone'),
-    (_varied, 'the result depends on {what}: with the same value two runs are the same{fix}',
+    (_varied, 'the result depends on {what}: with the same value {n} runs are the same{fix}',
      'use the same value for runs that are to be compared'),
     (_same_items, 'the same items come in another order', 'sort what is listed, and collect results in the order of their inputs'),
     (_callback, 'without the callback {who} {n} runs are the same{hint}',

@@ -226,7 +226,7 @@ def make_plan(
     plan.notes = list(_notes(plan, data))
     return plan
 
-# %% ../nbs/65_replay.ipynb #bb0878e4
+# %% ../nbs/65_replay.ipynb #de815512
 def _notes(plan, data):
     f,a = plan.manifest.fields,plan.archive
     if f.get('learner.device')=='cpu': yield '`learner.device` is cpu in the record: GPUs are hidden from the program'
@@ -238,8 +238,8 @@ def _notes(plan, data):
         yield (f"not in the record, and the code names it: {', '.join(other[:5])}. If the program reads it, say where it is with "
                f"`--data {other[0]}=NEW`")
     if plan.unknown and not sys.stdin.isatty():
-        yield (f"the code names {', '.join(plan.unknown)}, whose value is not in the record, and nobody can be asked here: the "
-               "program starts without")
+        yield (f"the code names {', '.join(plan.unknown)}, whose value is masked or cut in the record, and nobody can be asked here: "
+               "the program starts without, also where it is set here")
     if not plan.env and f['python.version']!=sys.version.split()[0]:
         yield (f"`python.version` is {sys.version.split()[0]} here and {f['python.version']} in the record, which may change the result: "
                "without `--here` an environment with that version is made")
@@ -277,7 +277,7 @@ def headline(
     for k,v in plan.links.items(): yield 'data',f'{k} -> {v}'
     for o in plan.notes: yield 'note',o
 
-# %% ../nbs/65_replay.ipynb #dd560929
+# %% ../nbs/65_replay.ipynb #91640fde
 def _ask(plan, yes):
     if yes: return
     if not sys.stdin.isatty():
@@ -293,7 +293,7 @@ def _unmask(plan):
             raise Refused(f"{name} was a credential and is masked in the record: replay it in a terminal, which asks for it")
         plan.args[i] = plan.args[i].replace('***', getpass.getpass(f'{name} is masked in the record; its value: '))
     for n in plan.unknown if sys.stdin.isatty() else ():
-        v = getpass.getpass(f'the variable {n}, which the code names, is not whole in the record; its value, or nothing: ')
+        v = getpass.getpass(f'the variable {n}, which the code names, is masked or cut in the record; its value, or nothing: ')
         if v: plan.variables[n] = v
 
 # %% ../nbs/65_replay.ipynb #dc908ad8

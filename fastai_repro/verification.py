@@ -26,7 +26,7 @@ from .traces import first_difference
 from .leftovers import carried_on,copies_of_changed,files_here,left_behind,linked_folder,opened_in
 from .process import ProgramFailed,RunSpec,pickle_functions,run_settings,seeds_set,show_progress,traced_run
 
-# %% ../nbs/39_verification.ipynb #45b0432b
+# %% ../nbs/39_verification.ipynb #225e282a
 @dataclass
 class Verdict:
     "What `verify` found; true if all runs are the same"
@@ -50,7 +50,8 @@ class Verdict:
         n = len(self._groups())
         if n==1: return f'DIFFERENT: {self.runs} runs gave the same losses and weights, but not by the same steps'
         if self.runs==2: return 'DIFFERENT: two runs gave different results'
-        return f"DIFFERENT: {self.runs} runs gave {n} different results; {' and '.join(self.differing)} differ from run 0"
+        differ = 'differs' if len(self.differing)==1 else 'differ'
+        return f"DIFFERENT: {self.runs} runs gave {n} different results; {' and '.join(self.differing)} {differ} from run 0"
     def _groups(self):
         groups = {}
         for o in self.results: groups.setdefault((o['losses'], o['weights'], str(o['metrics'])), []).append(o)
@@ -110,7 +111,7 @@ class _Program:
         runs = [self.more(case, title, k, **changes) for k in range(2)]
         return None if None in runs else runs
 
-# %% ../nbs/39_verification.ipynb #f501ae63
+# %% ../nbs/39_verification.ipynb #3dc9c59a
 def _differ(a, b): return first_difference(a.trace, b.trace)[0] is not None
 
 def _enough_runs(same, runs):
@@ -120,9 +121,9 @@ def _enough_runs(same, runs):
 def _when(d): return d.fit,d.epoch,d.phase=='valid',d.step
 
 def _part(a, b, d):
-    "Do two traces part? With a divergence: there, or before it"
-    found,_ = first_difference(a, b)
-    return found is not None and (d is None or _when(found.d)<=_when(d))
+    "Do two traces part? With a divergence: there, or before it. Where one of them ends earlier, the place goes by their order"
+    found = [o for o in (first_difference(a, b)[0], first_difference(b, a)[0]) if o]
+    return any(d is None or _when(o.d)<=_when(d) for o in found)
 
 def _most_alike(traces, d):
     "How many traces are the same as one of them"
@@ -137,7 +138,8 @@ def learn(self:_Program, case, runs):
     traces = [o for o,is_whole in self.unchanged if is_whole or not case.whole]
     n,same = len(traces),_most_alike(traces, None if case.whole else case.d)
     self.enough = _enough_runs(same, n)
-    if self.enough>_most: case.rare = f'{same} of {n} runs were the same: the difference is too rare to test a cause with some more runs'
+    few = f'{same} of {n} runs were the same: with so few that differ no cause could be tested'
+    case.rare = few if self.enough>_most else ''
 
 @patch
 def trial(self:_Program, case, title, n=None, **changes):
