@@ -304,7 +304,7 @@ def _seed_for(self:ReproCallback, clock):
     raise ValueError("`seed` is None and the learner's loaders have no seed either: pass `ReproCallback(seed=42)`, "
                      "or make the loaders with `repro_dls` or `ReproDataBlock`")
 
-# %% ../nbs/32_callback.ipynb #3537c958
+# %% ../nbs/32_callback.ipynb #dbdf9e97
 @patch
 @contextmanager
 def _outermost(self:ReproCallback, fit):
@@ -317,6 +317,9 @@ def _outermost(self:ReproCallback, fit):
     held,states = now.held,now.held.states()
     try:
         with isolated(), self._modes(), self._fit() if fit else nullcontext(): yield
+    except BaseException:
+        if now.is_finding: _end_finding(self.learn)
+        raise
     finally:
         self._now = _Now()
         for clock,counts in now.clocks: clock.end(counts)
@@ -633,12 +636,17 @@ def _compare_start(model, seed, born):
     warnings.warn(f"this model starts from other weights than the last one of the same architecture that was trained with seed {seed}. "
                   f"Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`, so that its weights follow from the seed")
 
-# %% ../nbs/32_callback.ipynb #28c660d7
+# %% ../nbs/32_callback.ipynb #1915f302
 def _grads(model): return {n:None if p.grad is None else p.grad.clone() for n,p in model.named_parameters()}
 
 def _set_grads(model, grads):
     "fastai's optimizers step, and decay, all parameters that have a gradient: also frozen ones whose gradient is a zero from before"
     for n,p in model.named_parameters(): p.grad = grads.get(n)
+
+def _end_finding(learn):
+    "Put back weights and optimizer where `lr_find` was interrupted: fastai does it only at its end"
+    for o in learn.cbs:
+        if isinstance(o, LRFinder) and 'tmp_p' in vars(o): o.after_fit()
 
 def _numbers_in(o):
     "All but the mode of a layer, which goes with that of its children"

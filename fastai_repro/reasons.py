@@ -13,7 +13,7 @@ from collections import Counter,defaultdict
 from dataclasses import dataclass,field
 from .divergence import Divergence
 
-# %% ../nbs/37_reasons.ipynb #8f9a2da7
+# %% ../nbs/37_reasons.ipynb #e9c84316
 @dataclass
 class Case:
     "All that is known about a difference"
@@ -26,6 +26,7 @@ class Case:
     files:list=field(default_factory=list) # Files that the first run left and the second read
     tried:dict=field(default_factory=dict) # What was changed in some more runs, and whether they were the same then
     counts:dict=field(default_factory=dict) # How many runs were made with each change
+    runs:int=2 # How many runs were compared
     recurs:bool=None # Did two more runs part again?
     more:list=field(default_factory=list) # What was run again without a change, and was the same
     seeded:list=None # Generators that the program seeds, if that is known
@@ -317,7 +318,7 @@ _words_tried = dict(settings='the same settings', seed='all generators seeded be
                     system="the same from the system's random source", seeds='the same seed wherever the program seeds',
                     left='the files that the first run found')
 
-# %% ../nbs/37_reasons.ipynb #b72c060f
+# %% ../nbs/37_reasons.ipynb #a0b243e4
 def _facts(c):
     if found := _environment(c): yield 'the environment differs, which can be why: ' + ', '.join(found)
     if c.cell.get('variable'): yield f"after cell {c.cell['cell']} {variable_words(c.cell['variable'])} differs"
@@ -337,7 +338,7 @@ def _facts(c):
 def _next(c):
     "What to try that was not tried"
     if c.recurs is False:
-        yield '`--runs 10` shows how often the runs differ'
+        yield f'`--runs {max(10, 2*c.runs)}` shows how often the runs differ'
         return
     if not c.fix and 'fix' not in c.tried: yield '`--fix`, which seeds every batch and step (in a program: `ReproCallback(42)`)'
     if c.d.what in ('forward','backward','loss','optimizer') and not c.strict and 'strict' not in c.tried:

@@ -382,7 +382,7 @@ def _tell_left(v, program, made, left):
     elif steps or a==c: v.remarks.append(f'{begin}. Without {it} two runs are the same, too{steps}')
     else: v.remarks.append(f'{begin}. Without {it} two runs are the same, too, but with another result: weights {a} in the place of {c}')
 
-# %% ../nbs/39_verification.ipynb #81fd9394
+# %% ../nbs/39_verification.ipynb #eaf7967a
 def verify_program(
     spec:RunSpec, # What to run
     runs:int, # How often
@@ -404,6 +404,7 @@ def verify_program(
         if tell and (first or not left): tell(v)
         if first:
             show_progress(progress, 'looking for the cause ...')
+            first.runs = v.runs
             program.learn(first, made)
             _explained(first, program, made, notes)
         elif left: _tell_left(v, program, made, left)
