@@ -636,7 +636,7 @@ def _compare_start(model, seed, born):
     warnings.warn(f"this model starts from other weights than the last one of the same architecture that was trained with seed {seed}. "
                   f"Make it in `with seeded({seed}, 'init'):` or right after `set_seed({seed})`, so that its weights follow from the seed")
 
-# %% ../nbs/32_callback.ipynb #1915f302
+# %% ../nbs/32_callback.ipynb #425166a1
 def _grads(model): return {n:None if p.grad is None else p.grad.clone() for n,p in model.named_parameters()}
 
 def _set_grads(model, grads):
@@ -663,6 +663,7 @@ def _set_numbers(numbers):
         for k in _numbers_in(o).keys()-was.keys(): del vars(o)[k]
         vars(o).update(was)
 
+# %% ../nbs/32_callback.ipynb #d9aae2e1
 def _opt_state(opt): return opt.opt.state if isinstance(opt, OptimWrapper) else opt.state
 
 @patch

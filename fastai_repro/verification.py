@@ -26,7 +26,7 @@ from .traces import first_difference
 from .leftovers import carried_on,copies_of_changed,files_here,left_behind,linked_folder,opened_in
 from .process import ProgramFailed,RunSpec,pickle_functions,run_settings,seeds_set,show_progress,traced_run
 
-# %% ../nbs/39_verification.ipynb #225e282a
+# %% ../nbs/39_verification.ipynb #9573c70b
 @dataclass
 class Verdict:
     "What `verify` found; true if all runs are the same"
@@ -47,11 +47,10 @@ class Verdict:
         "The verdict in a line"
         only = f", as long as {', '.join(self.only_with)} {'lies' if len(self.only_with)==1 else 'lie'} there" if self.only_with else ''
         if self.same: return f'the same: {self.runs} runs, every one of {self.steps} steps equal, bit for bit{only}'
-        n = len(self._groups())
+        n,s = len(self._groups()),'s'*(len(self.differing)==1)
         if n==1: return f'DIFFERENT: {self.runs} runs gave the same losses and weights, but not by the same steps'
         if self.runs==2: return 'DIFFERENT: two runs gave different results'
-        differ = 'differs' if len(self.differing)==1 else 'differ'
-        return f"DIFFERENT: {self.runs} runs gave {n} different results; {' and '.join(self.differing)} {differ} from run 0"
+        return f"DIFFERENT: {self.runs} runs gave {n} different results; {' and '.join(self.differing)} differ{s} from run 0"
     def _groups(self):
         groups = {}
         for o in self.results: groups.setdefault((o['losses'], o['weights'], str(o['metrics'])), []).append(o)
@@ -69,8 +68,8 @@ class Verdict:
         return '\n'.join(parts) + (f'\n\n{self.divergence}' if self.divergence else '')
     __repr__ = __str__
     def _repr_html_(self):
-        rows = ''.join(f'<tr><th style="text-align:left">{escape(k)}</th><td style="text-align:left">{escape(v)}</td></tr>' for k,
-                       v in [*self._came_out(), *(('remark', o) for o in self.remarks)])
+        cell,rows = 'style="text-align:left"',[*self._came_out(), *(('remark', o) for o in self.remarks)]
+        rows = ''.join(f'<tr><th {cell}>{escape(k)}</th><td {cell}>{escape(v)}</td></tr>' for k,v in rows)
         return f'<p><b>{escape(self.headline())}</b></p><table>{rows}</table>' + (self.divergence._repr_html_() if self.divergence else '')
 
 def _hex(s): return s[:8] if s else 'not traced'
