@@ -20,7 +20,7 @@ import torch
 from xxhash import xxh3_64_hexdigest
 from fastcore.basics import patch
 from fastcore.foundation import L
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback,event
 from fastai.learner import Learner
 from fastai.optimizer import OptimWrapper
 from fastai.torch_core import rank_distrib
@@ -348,8 +348,8 @@ def _who_cancels():
 def _cancelled(self:TraceCallback, what):
     if self._active and not self._nested and (who := _who_cancels()): self._cancels = [*self._cancels, [*who, what]]
 
-for o in ('batch','backward','step','train','validate','epoch','fit'):
-    setattr(TraceCallback, f'after_cancel_{o}', partialmethod(TraceCallback._cancelled, o))
+for o in vars(event):
+    if o.startswith('after_cancel_'): setattr(TraceCallback, o, partialmethod(TraceCallback._cancelled, o.removeprefix('after_cancel_')))
 
 @patch
 def _with_cancels(self:TraceCallback, row):
